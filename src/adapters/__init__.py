@@ -1,0 +1,1 @@
+"""The ports, one folder a technology."""

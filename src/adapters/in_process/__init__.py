@@ -1,0 +1,1 @@
+"""Everything a single process needs to run Parley on its own: reply log, queue, cancellations, time and ids."""

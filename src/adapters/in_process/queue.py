@@ -1,0 +1,100 @@
+"""A queue whose worker lives in the same process, and the cancellations that reach it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+log = logging.getLogger(__name__)
+
+
+class InProcessQueue:
+    """See application.ports.runtime.ReplyQueue.
+
+    At most `concurrency` replies are written at once, each in a thread (a greenlet where threads
+    are patched to be). Before `start` a dispatch does nothing: the reply's own state is the queue.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._work: Callable[[UUID], None] | None = None
+        self._lock = threading.Lock()
+        self._waiting: deque[UUID] = deque()
+        self._known: set[UUID] = set()  # waiting or being worked on
+        self._threads = 0
+
+    def start(self, work: Callable[[UUID], None]) -> None:
+        """From now on `work` writes what is dispatched."""
+        self._work = work
+
+    def stop(self) -> None:
+        """Begin nothing new; what is under way goes on."""
+        self._work = None
+        with self._lock:
+            self._known.difference_update(self._waiting)
+            self._waiting.clear()
+
+    def dispatch(self, reply_id: UUID) -> None:
+        if self._work is None:
+            return
+        with self._lock:
+            if reply_id in self._known:
+                return
+            self._known.add(reply_id)
+            self._waiting.append(reply_id)
+            if self._threads >= self._concurrency:
+                return
+            self._threads += 1
+        threading.Thread(target=self._run, name="reply-worker", daemon=True).start()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until nothing is under way; says whether that is so."""
+        deadline = time.monotonic() + timeout
+        while self._threads:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                work = self._work
+                if work is None or not self._waiting:
+                    self._threads -= 1
+                    return
+                reply_id = self._waiting.popleft()
+            try:
+                work(reply_id)
+            except Exception:
+                # The reply is still queued, or its lease will run out: the sweeper or the reaper has it next.
+                log.exception("reply %s: the worker failed", reply_id)
+            finally:
+                with self._lock:
+                    self._known.discard(reply_id)
+
+
+class InProcessCancellations:
+    """See application.ports.runtime.Cancellations."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[UUID, Callable[[], None]] = {}
+
+    def announce(self, reply_id: UUID) -> None:
+        heard = self._listeners.get(reply_id)
+        if heard is not None:
+            heard()
+
+    @contextmanager
+    def listen(self, reply_id: UUID, heard: Callable[[], None]) -> Iterator[None]:
+        self._listeners[reply_id] = heard
+        try:
+            yield
+        finally:
+            if self._listeners.get(reply_id) is heard:
+                del self._listeners[reply_id]

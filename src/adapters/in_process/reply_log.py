@@ -1,0 +1,78 @@
+"""Reply logs in this process's memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from operator import attrgetter
+from uuid import UUID
+
+from application.ports.runtime import LogEntry
+from domain.errors import LeaseLost
+
+_seq = attrgetter("seq")
+
+
+class InProcessReplyLog:
+    """See application.ports.runtime.ReplyLog. A log is forgotten `keep` seconds after it was last written."""
+
+    def __init__(self, keep: float = 3600.0) -> None:
+        self._keep = keep
+        self._logs: dict[UUID, _Log] = {}
+
+    def open(self, reply_id: UUID, *, epoch: int, first_seq: int) -> int:
+        log = self._log(reply_id)
+        with log.changed:
+            if epoch < log.epoch:
+                raise LeaseLost(reply_id, epoch)
+            log.epoch = epoch
+            return log.last_seq + 1 if log.entries else first_seq
+
+    def append(self, reply_id: UUID, *, epoch: int, entry: LogEntry) -> None:
+        log = self._log(reply_id)
+        with log.changed:
+            if epoch < log.epoch:
+                raise LeaseLost(reply_id, epoch)
+            log.entries.append(entry)
+            log.touched = time.monotonic()
+            log.changed.notify_all()
+
+    def read(self, reply_id: UUID, *, after: int) -> Sequence[LogEntry]:
+        log = self._logs.get(reply_id)
+        if log is None or log.last_seq <= after:
+            return ()
+        return log.entries[bisect_right(log.entries, after, key=_seq) :]
+
+    def wait(self, reply_id: UUID, *, after: int, timeout: float) -> None:
+        log = self._log(reply_id)
+        with log.changed:
+            if log.last_seq <= after:
+                log.changed.wait(timeout)
+
+    def trim(self) -> None:
+        forget_before = time.monotonic() - self._keep
+        for reply_id in [reply_id for reply_id, log in self._logs.items() if log.touched < forget_before]:
+            del self._logs[reply_id]
+
+    def wake_all(self) -> None:
+        """End every wait, so that watchers see that this process is about to stop."""
+        for log in list(self._logs.values()):
+            with log.changed:
+                log.changed.notify_all()
+
+    def _log(self, reply_id: UUID) -> _Log:
+        return self._logs.setdefault(reply_id, _Log())
+
+
+class _Log:
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.entries: list[LogEntry] = []
+        self.changed = threading.Condition()
+        self.touched = time.monotonic()
+
+    @property
+    def last_seq(self) -> int:
+        return self.entries[-1].seq if self.entries else -1

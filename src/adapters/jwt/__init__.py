@@ -1,0 +1,1 @@
+"""Principals as JSON Web Tokens (RFC 7519)."""

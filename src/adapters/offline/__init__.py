@@ -1,0 +1,1 @@
+"""Answers without a model: Parley's own documentation, searched by full text and quoted."""

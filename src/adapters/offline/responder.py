@@ -1,0 +1,67 @@
+"""Answers by quoting the passages that were found, at the pace of a model."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+
+from application.ports.language import Passage, Prompt
+
+_QUOTED = 2
+
+NO_MODEL = "*No language model is configured, so I can only quote what I have read.*"
+MODEL_AWAY = "*The language model cannot be reached at the moment, so I can only quote what I have read.*"
+_NOTHING_FOUND = (
+    "I found nothing about this in my documents. Ask me about Parley, "
+    "or set `OPENAI_API_KEY` (and `OPENAI_BASE_URL` for a server of your own) to get answers from a model."
+)
+
+
+class OfflineResponder:
+    """See application.ports.language.LanguageModel. Says a word every `pause` seconds, after a `preface`."""
+
+    def __init__(self, *, preface: str = NO_MODEL, pause: float = 0.02) -> None:
+        self._preface = preface
+        self._pause = pause
+
+    def stream(self, prompt: Prompt) -> OfflineStream:
+        return OfflineStream(f"{self._preface}\n\n{_answer(prompt)}", self._pause)
+
+    def ping(self) -> str:
+        return "offline responder (set OPENAI_API_KEY or OPENAI_BASE_URL for a model)"
+
+
+class OfflineStream:
+    """See application.ports.language.ModelStream."""
+
+    def __init__(self, answer: str, pause: float) -> None:
+        self._answer = answer
+        self._pause = pause
+        self._closed = threading.Event()
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        return {"model": "offline", "offline": True}
+
+    def __iter__(self) -> Iterator[str]:
+        for word in re.findall(r"\s*\S+", self._answer):
+            if self._closed.wait(self._pause):
+                return
+            yield word
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def _answer(prompt: Prompt) -> str:
+    if not prompt.passages:
+        return _NOTHING_FOUND
+    quotes = [_quote(number, passage) for number, passage in enumerate(prompt.passages[:_QUOTED], start=1)]
+    return "\n\n".join(quotes)
+
+
+def _quote(number: int, passage: Passage) -> str:
+    where = passage.title if passage.heading == passage.title else f"{passage.title} › {passage.heading}"
+    quoted = "\n".join(f"> {line}".rstrip() for line in passage.text.splitlines())
+    return f"**{where}** [{number}]\n\n{quoted}"

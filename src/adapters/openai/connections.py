@@ -1,0 +1,102 @@
+"""Connections that another thread can cut, also while they wait for a server that says nothing.
+
+Closing an HTTP response from another thread does not end a read that blocks on its socket, and
+before the headers have come there is no response to close at all. Shutting the socket down does.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore2
+import httpx2
+
+
+class Call:
+    """One use of a connection; `abort` may be called from any thread, at any time, more than once."""
+
+    def __init__(self) -> None:
+        self._stream: httpcore2.NetworkStream | None = None
+        self._aborted = False
+
+    def uses(self, stream: httpcore2.NetworkStream) -> None:
+        """Note the connection that this call is on; raises WriteError when the call was aborted before."""
+        self._stream = stream
+        if self._aborted:
+            raise httpcore2.WriteError("aborted")
+
+    def abort(self) -> None:
+        """Cut the connection that the call is on."""
+        self._aborted = True
+        if self._stream is None:
+            return
+        connection = self._stream.get_extra_info("socket")
+        if connection is not None:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # Cut by the other side already.
+
+
+_current: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+@contextmanager
+def abortable() -> Iterator[Call]:
+    """A call for what this thread sends and receives within the context."""
+    call = Call()
+    token = _current.set(call)
+    try:
+        yield call
+    finally:
+        _current.reset(token)
+
+
+def abortable_client(limits: httpx2.Limits) -> httpx2.Client:
+    """An HTTP client whose connections `Call.abort` can cut, through the environment's proxies if there are any."""
+    client = httpx2.Client(limits=limits, follow_redirects=True)
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 # httpx offers no way in;
+        if isinstance(transport, httpx2.HTTPTransport):  # the tests of a silent model hold this in place
+            transport._pool._network_backend = _Backend()  # noqa: SLF001
+    return client
+
+
+class _Backend(httpcore2.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection that tells its user's call of itself with everything that is sent."""
+
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        call = _current.get()
+        if call is not None:
+            call.uses(self)
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore2.NetworkStream:
+        return _Stream(self._stream.start_tls(*arguments, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,175 @@
+"""Answers from an OpenAI-compatible server, streamed over Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpcore2
+import httpx2
+import openai
+import orjson
+
+from adapters.openai.connections import Call, abortable, abortable_client
+from application.ports.language import ModelError, Passage, Prompt
+
+_CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+
+_PASSAGES = "Passages that may help, to be cited by their numbers:\n\n"
+
+
+class OpenAIModel:
+    """See application.ports.language.LanguageModel.
+
+    A 408, 409, 429 or 5xx before the stream begins is tried again `retries` times with growing,
+    jittered pauses, or after what `Retry-After` asks for; that is the SDK's doing. Once text has
+    come nothing is repeated. `idle_timeout` seconds without a byte end the connection.
+    """
+
+    def __init__(
+        self, *, api_key: str, base_url: str | None, model: str, retries: int = 2, idle_timeout: float = 30.0
+    ) -> None:
+        self._model = model
+        self._client = openai.OpenAI(
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=retries,
+            timeout=httpx2.Timeout(idle_timeout, connect=5.0),
+            http_client=abortable_client(_CONNECTIONS),
+        )
+
+    def stream(self, prompt: Prompt) -> OpenAIStream:
+        request: dict[str, Any] = {
+            "model": prompt.agent.model or self._model,
+            "messages": _messages(prompt),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if prompt.agent.temperature is not None:
+            request["temperature"] = prompt.agent.temperature
+        return OpenAIStream(self._client, request)
+
+    def ping(self) -> str:
+        try:
+            models = self._client.with_options(max_retries=0, timeout=5.0).models.list()
+        except openai.OpenAIError as failure:
+            raise _translated(failure) from failure
+        known = {model.id for model in models.data}
+        note = "" if self._model in known else f" (which does not list {self._model})"
+        return f"{self._model} at {self._client.base_url}{note}"
+
+
+class OpenAIStream:
+    """See application.ports.language.ModelStream.
+
+    The lines are read and parsed here, not by the SDK: building its typed chunk costs several
+    times what is needed to find the text in one.
+    """
+
+    def __init__(self, client: openai.OpenAI, request: dict[str, Any]) -> None:
+        self._client = client
+        self._request = request
+        self._closed = False
+        self._call: Call | None = None
+        self._metadata: dict[str, object] = {"model": request["model"]}
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        return self._metadata
+
+    def close(self) -> None:
+        self._closed = True
+        if self._call is not None:
+            self._call.abort()
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            with abortable() as call:
+                self._call = call
+                if not self._closed:
+                    yield from self._read()
+        except (openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, OSError) as failure:
+            if not self._closed:
+                raise _translated(failure) from failure
+
+    def _read(self) -> Iterator[str]:
+        finished = False
+        with self._client.chat.completions.with_streaming_response.create(**self._request) as response:
+            for data in _events(response.iter_bytes()):
+                if data == b"[DONE]":
+                    return
+                text, reason = self._take(data)
+                finished = finished or reason is not None
+                if text:
+                    yield text
+        if not finished and not self._closed:
+            raise ModelError("model_broke_off", "The model's answer broke off.")
+
+    def _take(self, data: bytes) -> tuple[str | None, str | None]:
+        """A chunk's text and, in the last chunk with text, the reason for the end; the rest becomes metadata."""
+        try:
+            chunk = orjson.loads(data)
+            if "error" in chunk:
+                raise ModelError("model_failed", f"The model failed: {_message(chunk['error'])}")
+            usage = chunk.get("usage")
+            if usage:
+                self._metadata["usage"] = {
+                    "input_tokens": usage.get("prompt_tokens"),
+                    "output_tokens": usage.get("completion_tokens"),
+                }
+            if not chunk["choices"]:
+                return None, None
+            choice = chunk["choices"][0]
+            reason = choice.get("finish_reason")
+            if reason is not None and reason != "stop":
+                self._metadata["finish_reason"] = reason
+            return choice["delta"].get("content"), reason
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as misfit:
+            raise ModelError("model_failed", "The model's server does not speak the Chat Completions wire.") from misfit
+
+
+def _events(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The data of server-sent events (one line each on this wire), comments passed over."""
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip()
+    if rest.startswith(b"data:"):
+        yield rest[5:].strip()
+
+
+def _messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The Chat Completions messages: instructions, passages, then the turns."""
+    messages = [{"role": "system", "content": prompt.agent.instructions}]
+    if prompt.passages:
+        numbered = "\n\n".join(_numbered(number, passage) for number, passage in enumerate(prompt.passages, start=1))
+        messages.append({"role": "system", "content": _PASSAGES + numbered})
+    messages.extend({"role": turn.role, "content": turn.content} for turn in prompt.turns)
+    return messages
+
+
+def _numbered(number: int, passage: Passage) -> str:
+    return f"[{number}] {passage.title} › {passage.heading}\n{passage.text}"
+
+
+def _translated(failure: Exception) -> ModelError:
+    """The application's error for what the SDK or the connection raised, without the server's own details."""
+    match failure:
+        case openai.APITimeoutError() | httpx2.TimeoutException():
+            return ModelError("model_timeout", "The model did not answer in time.")
+        case openai.APIStatusError(status_code=429):
+            return ModelError("model_overloaded", "The model takes no more requests at the moment.")
+        case openai.APIStatusError(status_code=status) if status >= 500:
+            return ModelError("model_failed", f"The model's server failed with status {status}.")
+        case openai.APIStatusError(status_code=status):
+            return ModelError("model_refused", f"The model's server refused the request with status {status}.")
+        case openai.APIConnectionError():
+            return ModelError("model_unreachable", "The model's server cannot be reached.")
+        case _:
+            return ModelError("model_broke_off", "The connection to the model broke off.")
+
+
+def _message(error: object) -> str:
+    return str(error.get("message", "no reason given")) if isinstance(error, dict) else str(error)

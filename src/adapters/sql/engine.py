@@ -1,0 +1,96 @@
+"""The database engine: its settings per dialect, and one place where its failures become the application's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
+
+from application.ports.persistence import ConcurrentChange, StorageUnavailable
+
+_BUSY_TIMEOUT = 5.0
+"""Seconds that SQLite waits for another process's write."""
+
+
+class Database:
+    """An engine with the settings that Parley relies on.
+
+    On SQLite writes take turns: a lock of this process comes before SQLite's own, which would
+    otherwise stall every greenlet of the process while it waits.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.engine: Engine = _sqlite_engine(url)
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in a transaction that may write; the caller commits, anything else rolls back."""
+        with self._turn, translated(), self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database throughout."""
+        with translated(), self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    def ping(self) -> str:
+        """One line on the database; raises StorageUnavailable when it does not answer."""
+        with self.reading() as connection:
+            version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+        return f"SQLite {version}, {self.url.database}"
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's failures into the application's."""
+    try:
+        yield
+    except StaleDataError as stale:
+        raise ConcurrentChange("Somebody else changed this at the same time. Try again.") from stale
+    except (OperationalError, InterfaceError) as failure:
+        raise StorageUnavailable(f"The database does not answer: {_reason(failure)}") from failure
+
+
+def _reason(failure: DBAPIError) -> str:
+    return str(failure.orig).splitlines()[0] if failure.orig else type(failure).__name__
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(
+        url,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},
+        pool_size=10,
+        max_overflow=20,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # WAL lets readers go on beside the writer. NORMAL loses nothing when the process dies;
+        # a power cut may take the last transactions, never the file.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"

@@ -1,0 +1,79 @@
+"""The database's schema over time: where it stands, and how to bring it to where the code is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from adapters.sql.engine import Database, translated
+from application.ports.persistence import StorageUnavailable
+
+_PROJECT = Path(__file__).resolve().parents[3]
+
+
+class SchemaMismatch(StorageUnavailable):
+    """The database is older or newer than the code; the message says what to do."""
+
+    slug = "schema_mismatch"
+
+
+class Schema:
+    """The migrations in `migrations/`, applied to one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._config = Config(toml_file=_PROJECT / "pyproject.toml")
+        self._config.set_main_option("script_location", str(_PROJECT / "migrations"))
+        self._config.attributes["database"] = database
+        self._scripts = ScriptDirectory.from_config(self._config)
+
+    @property
+    def head(self) -> str:
+        """The revision that the code needs."""
+        head = self._scripts.get_current_head()
+        assert head is not None, "there are migrations"
+        return head
+
+    def current(self) -> str | None:
+        """The revision that the database has, None for an empty one."""
+        with translated(), self._database.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the database forward; an interrupted migration leaves it as it was. Raises SchemaMismatch."""
+        self._refuse_newer()
+        with translated():
+            command.upgrade(self._config, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the database back to an older revision ("base" is empty, "-1" the one before)."""
+        self._refuse_newer()
+        with translated():
+            command.downgrade(self._config, revision)
+
+    def require_current(self) -> None:
+        """Raise SchemaMismatch unless the database is just what the code needs."""
+        self._refuse_newer()
+        current = self.current()
+        if current != self.head:
+            raise SchemaMismatch(
+                f"The database is at revision {current or 'none'}, this version of Parley needs {self.head}. "
+                "Run: parley migrate"
+            )
+
+    def _refuse_newer(self) -> None:
+        current = self.current()
+        if current is None:
+            return
+        try:
+            self._scripts.get_revision(current)
+        except CommandError:
+            raise SchemaMismatch(
+                f"The database is at revision {current}, which this version of Parley does not know: "
+                "it was written by a newer one. Run that version, or restore a backup."
+            ) from None

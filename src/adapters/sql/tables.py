@@ -1,0 +1,208 @@
+"""The tables, and how the entities map to them. `migrations/` holds how they came to be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import configure_mappers, registry
+
+from domain.conversations import Conversation, Message, Role
+from domain.deletions import Deletion, Subject
+from domain.replies import LIVE, Reply, ReplyStatus
+from domain.rooms import Room
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time, also on engines that forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times: they would be read as some other zone's."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive time: {value!r}")
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Put the zone back."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+_Number = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key that SQLite can count up by itself (only INTEGER can be its rowid)."""
+
+
+def _words(kind: type[Any], length: int = 20) -> Enum:
+    """An enumeration as its words: a new word needs no change of the type."""
+    return Enum(
+        kind, native_enum=False, create_constraint=False, length=length, values_callable=lambda k: [e.value for e in k]
+    )
+
+
+_LIVE = text(f"status IN ({', '.join(repr(status.value) for status in sorted(LIVE))})")
+
+visitors = Table(
+    "visitors",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner", String(220), nullable=False),
+    Column("subject", _words(Subject), nullable=False),
+    Column("subject_id", Uuid, nullable=False),
+    Column("conversation_count", Integer, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=False),
+    Column("restored_at", UtcDateTime),
+    Index(None, "subject_id"),
+)
+
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner", String(220), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deletion_id", ForeignKey("deletions.id")),
+    Column("version", Integer, nullable=False),
+    Index(None, "owner", "deletion_id"),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner", String(220), nullable=False),
+    Column("room_id", ForeignKey("rooms.id")),
+    Column("title", Text, nullable=False),
+    Column("agent", String(100), nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("next_position", Integer, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("live_reply_id", Uuid),
+    Column("last_message", JSON(none_as_null=True)),
+    Column("last_activity_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deletion_id", ForeignKey("deletions.id")),
+    Column("version", Integer, nullable=False),
+    Index(None, "owner", "last_activity_at"),
+    Index(None, "room_id", "last_activity_at"),
+    Index(None, "deletion_id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    # The document number that the full-text index refers to; everything else refers to the id.
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", Uuid, nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("role", _words(Role), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("agent", String(100)),
+    Column("sources", JSON, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("superseded_by", Uuid),
+    UniqueConstraint("id"),
+    UniqueConstraint("conversation_id", "position", "version"),
+    CheckConstraint("position >= 1", name="position_from_1"),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("conversation_id", ForeignKey("conversations.id"), nullable=False),
+    Column("owner", String(220), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("agent", String(100), nullable=False),
+    Column("status", _words(ReplyStatus), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("cancel_requested_at", UtcDateTime),
+    Column("seq_ceiling", Integer, nullable=False),
+    Column("final_seq", Integer),
+    Column("error", JSON(none_as_null=True)),
+    Column("sources", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Index("uq_replies_one_live", "conversation_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index("ix_replies_live_owner", "owner", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index("ix_replies_live_status", "status", "created_at", sqlite_where=_LIVE, postgresql_where=_LIVE),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("subject_id", Uuid, nullable=False),
+    Column("payload", JSON, nullable=False),
+)
+
+mappers = registry(metadata=metadata)
+
+
+def map_entities() -> None:
+    """Map the domain's classes to the tables; calling it again changes nothing."""
+    if mappers.mappers:
+        return
+    mappers.map_imperatively(Room, rooms, version_id_col=rooms.c.version)
+    mappers.map_imperatively(Conversation, conversations, version_id_col=conversations.c.version)
+    mappers.map_imperatively(Message, messages, primary_key=[messages.c.id], exclude_properties=["number"])
+    mappers.map_imperatively(Reply, replies)
+    mappers.map_imperatively(Deletion, deletions)
+    configure_mappers()

@@ -1,0 +1,259 @@
+"""One transaction over the write tables, and the repositories in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from adapters.sql.engine import Database, translated
+from adapters.sql.tables import conversations, map_entities, messages, outbox, replies, rooms, visitors
+from application.ports.persistence import Checkpoint
+from domain.conversations import Conversation, Message
+from domain.deletions import Deletion
+from domain.errors import LeaseLost, NotFound
+from domain.events import Event, Recorder
+from domain.identity import Principal
+from domain.replies import LIVE, Reply, ReplyStatus
+from domain.rooms import Room
+
+_Deletable = TypeVar("_Deletable", Room, Conversation)
+_Owned = TypeVar("_Owned", Room, Conversation, Reply)
+_Entity = TypeVar("_Entity", bound=Recorder)
+
+
+class _Kept:
+    """A session that remembers whom it met, so that no recorded event is lost with its entity."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.session = Session(bind=connection, expire_on_commit=False)
+        self.met: dict[int, Recorder] = {}
+
+    def add(self, entity: Recorder) -> None:
+        self.session.add(entity)
+        self.met[id(entity)] = entity
+
+    def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
+        entity = self.session.get(kind, key, with_for_update=True if lock else None, populate_existing=lock)
+        if entity is not None:
+            self.met[id(entity)] = entity
+        return entity
+
+    def all(self, wanted: Select[tuple[_Entity]]) -> Sequence[_Entity]:
+        entities = self.session.scalars(wanted).all()
+        self.met.update((id(entity), entity) for entity in entities)
+        return entities
+
+
+class SqlUnitOfWork:
+    """A session on one connection; what is not committed is rolled back when the context ends."""
+
+    rooms: SqlRooms
+    conversations: SqlConversations
+    messages: SqlMessages
+    replies: SqlReplies
+    deletions: SqlDeletions
+    visitors: SqlVisitors
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        map_entities()
+
+    def __enter__(self) -> Self:
+        self._transaction: AbstractContextManager[Connection] = self._database.writing()
+        self._connection = self._transaction.__enter__()
+        self._kept = _Kept(self._connection)
+        self.rooms = SqlRooms(self._kept)
+        self.conversations = SqlConversations(self._kept)
+        self.messages = SqlMessages(self._kept)
+        self.replies = SqlReplies(self._kept)
+        self.deletions = SqlDeletions(self._kept)
+        self.visitors = SqlVisitors(self._kept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kept.session.close()
+        self._transaction.__exit__(kind, error, trace)
+
+    def commit(self) -> None:
+        """Write everything with its events, or nothing."""
+        with translated():
+            self._kept.session.flush()
+            events = [event for entity in self._kept.met.values() for event in entity.release_events()]
+            if events:
+                self._connection.execute(insert(outbox), [_row(event) for event in events])
+            self._kept.session.commit()
+            self._connection.commit()
+
+
+class SqlRooms:
+    """See application.ports.persistence.Rooms."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def add(self, room: Room) -> None:
+        self._kept.add(room)
+
+    def get(self, room_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Room:
+        room = self._kept.get(Room, room_id)
+        return _authorised(room, "room", room_id, for_, deleted)
+
+    def count(self, owner: str) -> int:
+        counting = select(func.count()).where(rooms.c.owner == owner, rooms.c.deletion_id.is_(None))
+        return self._kept.session.execute(counting).scalar_one()
+
+
+class SqlConversations:
+    """See application.ports.persistence.Conversations."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def add(self, conversation: Conversation) -> None:
+        self._kept.add(conversation)
+
+    def get(self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Conversation:
+        conversation = self._kept.get(Conversation, conversation_id)
+        return _authorised(conversation, "conversation", conversation_id, for_, deleted)
+
+    def in_room(self, room_id: UUID) -> Sequence[Conversation]:
+        wanted = select(Conversation).where(conversations.c.room_id == room_id, conversations.c.deletion_id.is_(None))
+        return self._kept.all(wanted.with_for_update())
+
+    def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
+        wanted = select(Conversation).where(conversations.c.deletion_id == deletion_id)
+        return self._kept.all(wanted.with_for_update())
+
+
+class SqlMessages:
+    """See application.ports.persistence.Messages."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def add(self, message: Message) -> None:
+        self._kept.add(message)
+
+    def get(self, message_id: UUID) -> Message:
+        message = self._kept.get(Message, message_id)
+        if message is None:
+            raise NotFound("message", message_id)
+        return message
+
+    def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
+        wanted = (
+            select(Message)
+            .where(
+                messages.c.conversation_id == conversation_id,
+                messages.c.position < before,
+                messages.c.superseded_by.is_(None),
+            )
+            .order_by(messages.c.position.desc())
+            .limit(limit)
+        )
+        return self._kept.all(wanted)[::-1]
+
+
+class SqlReplies:
+    """See application.ports.persistence.Replies."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def add(self, reply: Reply) -> None:
+        self._kept.add(reply)
+
+    def get(self, reply_id: UUID, *, for_: Principal) -> Reply:
+        reply = self._kept.get(Reply, reply_id)
+        return _owned(reply, "reply", reply_id, for_)
+
+    def peek(self, reply_id: UUID, *, for_: Principal) -> Reply:
+        return _owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
+
+    def count_live(self, owner: str) -> int:
+        counting = select(func.count()).where(replies.c.owner == owner, replies.c.status.in_(LIVE))
+        return self._kept.session.execute(counting).scalar_one()
+
+    def checkpoint(self, checkpoint: Checkpoint) -> bool:
+        writing = (
+            update(replies)
+            .where(
+                replies.c.id == checkpoint.reply_id,
+                replies.c.epoch == checkpoint.epoch,
+                replies.c.status == ReplyStatus.RUNNING,
+            )
+            .values(text=checkpoint.text, seq_ceiling=checkpoint.seq_ceiling, lease_until=checkpoint.lease_until)
+            .returning(replies.c.cancel_requested_at)
+        )
+        row = self._kept.session.execute(writing).one_or_none()
+        if row is None:
+            raise LeaseLost(checkpoint.reply_id, checkpoint.epoch)
+        return row.cancel_requested_at is not None
+
+    def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
+        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)
+        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
+
+    def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
+        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.RUNNING)
+        if expired_at is not None:
+            wanted = wanted.where(replies.c.lease_until <= expired_at)
+        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
+
+
+class SqlDeletions:
+    """See application.ports.persistence.Deletions."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def add(self, deletion: Deletion) -> None:
+        self._kept.session.add(deletion)
+        self._kept.session.flush()  # What it takes refers to it.
+
+    def get(self, deletion_id: UUID) -> Deletion:
+        deletion = self._kept.session.get(Deletion, deletion_id, with_for_update=True)
+        if deletion is None:
+            raise NotFound("deletion", deletion_id)
+        return deletion
+
+
+class SqlVisitors:
+    """See application.ports.persistence.Visitors."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def add(self, visitor_id: UUID, seen_at: datetime) -> None:
+        self._kept.session.execute(insert(visitors).values(id=visitor_id, created_at=seen_at))
+
+
+def _authorised(
+    thing: _Deletable | None, kind: str, wanted: UUID, principal: Principal, deleted: bool | None
+) -> _Deletable:
+    owned = _owned(thing, kind, wanted, principal)
+    if deleted is not None and (owned.deletion_id is not None) is not deleted:
+        raise NotFound(kind, wanted)
+    return owned
+
+
+def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) -> _Owned:
+    if thing is None:
+        raise NotFound(kind, wanted)
+    principal.authorise(thing, kind)
+    return thing
+
+
+def _row(event: Event) -> dict[str, Any]:
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    return {"name": type(event).__name__, "subject_id": event.subject_id, "payload": values}

@@ -1,0 +1,118 @@
+"""Ask a question, or ask for another version of the last answer: both leave a queued reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from application.ports.persistence import StartWork
+from application.ports.runtime import NewId, Now, ReplyQueue
+from application.replies.ending import CancelReply, CancelReplyHandler
+from domain.agents import Agents
+from domain.conversations import Message
+from domain.errors import Conflict
+from domain.identity import Principal
+from domain.limits import Limits
+from domain.replies import Reply
+
+
+class OnConflict(StrEnum):
+    """What to do about a reply in the making: refuse the question, or stop the reply and keep its text."""
+
+    REJECT = "reject"
+    INTERRUPT = "interrupt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskQuestion:
+    """A principal says something and wants a reply, from the conversation's agent or another one."""
+
+    principal: Principal
+    conversation_id: UUID
+    content: str
+    agent: str | None = None
+    on_conflict: OnConflict = OnConflict.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class AskQuestionHandler:
+    """Question, reply and events in one transaction, then the dispatch.
+
+    A dispatch that is lost is made up for by the sweeper. Raises NotFound, Forbidden, Invalid,
+    Conflict `reply_in_progress` or Limited `too_many_live_replies`.
+    """
+
+    start_work: StartWork
+    queue: ReplyQueue
+    cancel: CancelReplyHandler
+    new_id: NewId
+    now: Now
+    agents: Agents
+    limits: Limits
+
+    def __call__(self, command: AskQuestion) -> tuple[Message, Reply]:
+        try:
+            question, reply = self._post(command)
+        except Conflict as conflict:
+            if conflict.slug != "reply_in_progress" or command.on_conflict is OnConflict.REJECT:
+                raise
+            live = UUID(str(conflict.details["reply_id"]))
+            self.cancel(CancelReply(principal=command.principal, reply_id=live, insist=True))
+            question, reply = self._post(command)
+        self.queue.dispatch(reply.id)
+        return question, reply
+
+    def _post(self, command: AskQuestion) -> tuple[Message, Reply]:
+        with self.start_work() as work:
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal)
+            question, reply = conversation.ask(
+                command.content,
+                message_id=self.new_id(),
+                reply_id=self.new_id(),
+                agent=command.agent,
+                live_replies=work.replies.count_live(conversation.owner),
+                agents=self.agents,
+                limits=self.limits,
+                now=self.now(),
+            )
+            work.messages.add(question)
+            work.replies.add(reply)
+            work.commit()
+        return question, reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegenerateReply:
+    """The last answer of a conversation shall be written anew."""
+
+    principal: Principal
+    reply_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RegenerateReplyHandler:
+    """Queues the new version; raises NotFound, Forbidden, Conflict `not_last_answer` or `reply_in_progress`, Limited."""
+
+    start_work: StartWork
+    queue: ReplyQueue
+    new_id: NewId
+    now: Now
+    limits: Limits
+
+    def __call__(self, command: RegenerateReply) -> Reply:
+        with self.start_work() as work:
+            reply = work.replies.peek(command.reply_id, for_=command.principal)
+            conversation = work.conversations.get(reply.conversation_id, for_=command.principal)
+            conversation.require_no_live_reply()
+            anew = conversation.regenerate(
+                work.messages.get(command.reply_id),
+                reply_id=self.new_id(),
+                live_replies=work.replies.count_live(conversation.owner),
+                limits=self.limits,
+                now=self.now(),
+            )
+            work.replies.add(anew)
+            work.commit()
+        self.queue.dispatch(anew.id)
+        return anew

@@ -1,0 +1,170 @@
+"""Start, change, delete and restore conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from application.ports.persistence import StartWork
+from application.ports.runtime import Cancellations, NewId, Now
+from domain.agents import Agents
+from domain.conversations import Conversation
+from domain.deletions import Deletion, Subject
+from domain.errors import Conflict, NotFound
+from domain.identity import Principal
+from domain.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConversation:
+    """A principal wants a conversation, in a room or on its own."""
+
+    principal: Principal
+    room_id: UUID | None = None
+    title: str | None = None
+    agent: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StartConversationHandler:
+    """Starts it; raises Invalid, or NotFound or Forbidden for the room."""
+
+    start_work: StartWork
+    new_id: NewId
+    now: Now
+    agents: Agents
+    limits: Limits
+
+    def __call__(self, command: StartConversation) -> Conversation:
+        with self.start_work() as work:
+            if command.room_id is not None:
+                work.rooms.get(command.room_id, for_=command.principal)
+            conversation = Conversation.start(
+                id=self.new_id(),
+                owner=command.principal,
+                room_id=command.room_id,
+                title=command.title,
+                agent=command.agent,
+                metadata=command.metadata,
+                agents=self.agents,
+                limits=self.limits,
+                now=self.now(),
+            )
+            work.conversations.add(conversation)
+            work.commit()
+        return conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeConversation:
+    """A conversation shall have another title, agent or metadata; None leaves a value as it is."""
+
+    principal: Principal
+    conversation_id: UUID
+    title: str | None = None
+    agent: str | None = None
+    metadata: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeConversationHandler:
+    """Changes it; raises NotFound, Forbidden or Invalid."""
+
+    start_work: StartWork
+    now: Now
+    agents: Agents
+    limits: Limits
+
+    def __call__(self, command: ChangeConversation) -> Conversation:
+        with self.start_work() as work:
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal)
+            conversation.change(
+                title=command.title,
+                agent=command.agent,
+                metadata=command.metadata,
+                agents=self.agents,
+                limits=self.limits,
+                now=self.now(),
+            )
+            work.commit()
+        return conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteConversation:
+    """A conversation shall go, until restored."""
+
+    principal: Principal
+    conversation_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteConversationHandler:
+    """Deletes softly and stops the reply in the making; raises NotFound or Forbidden."""
+
+    start_work: StartWork
+    cancellations: Cancellations
+    new_id: NewId
+    now: Now
+
+    def __call__(self, command: DeleteConversation) -> Deletion:
+        with self.start_work() as work:
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal)
+            deletion = Deletion(
+                id=self.new_id(),
+                owner=conversation.owner,
+                subject=Subject.CONVERSATION,
+                subject_id=conversation.id,
+                conversation_count=1,
+                message_count=conversation.message_count,
+                deleted_at=self.now(),
+            )
+            work.deletions.add(deletion)
+            live = conversation.live_reply_id
+            if live is not None:
+                work.replies.get(live, for_=command.principal).request_cancel(deletion.deleted_at)
+            conversation.delete(deletion)
+            work.commit()
+        if live is not None:
+            self.cancellations.announce(live)
+        return deletion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreConversation:
+    """A conversation that was deleted by itself shall come back."""
+
+    principal: Principal
+    conversation_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreConversationHandler:
+    """Undoes its deletion; raises NotFound, Forbidden, Conflict `not_deleted` or `room_deleted`."""
+
+    start_work: StartWork
+    now: Now
+
+    def __call__(self, command: RestoreConversation) -> Conversation:
+        with self.start_work() as work:
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal, deleted=None)
+            if conversation.deletion_id is None:
+                raise Conflict("not_deleted", "This conversation is not deleted.")
+            deletion = work.deletions.get(conversation.deletion_id)
+            if deletion.subject is Subject.ROOM:
+                raise _room_is_deleted(deletion.subject_id)
+            if conversation.room_id is not None:
+                try:
+                    work.rooms.get(conversation.room_id, for_=command.principal)
+                except NotFound:
+                    raise _room_is_deleted(conversation.room_id) from None
+            deletion.restore(self.now())
+            conversation.restore(deletion, self.now())
+            work.commit()
+        return conversation
+
+
+def _room_is_deleted(room_id: UUID) -> Conflict:
+    return Conflict("room_deleted", "Its room is deleted: restore that first.", room_id=str(room_id))

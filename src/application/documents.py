@@ -1,0 +1,113 @@
+"""The documents of the API, made from entities: what commands answer with and what read models store.
+
+An entity and a row of its table answer to the same names, so the SQL reader makes its documents here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from application.ports.persistence import Document
+from domain.conversations import Conversation, Message
+from domain.deletions import Deletion
+from domain.replies import Reply
+from domain.rooms import Room
+
+
+def room_document(
+    room: Room,
+    *,
+    conversation_count: int = 0,
+    message_count: int = 0,
+    last_message: dict[str, Any] | None = None,
+    last_activity_at: datetime | None = None,
+) -> Document:
+    """A room with what its conversations add up to."""
+    return {
+        "id": room.id,
+        "name": room.name,
+        "metadata": room.metadata,
+        "conversation_count": conversation_count,
+        "message_count": message_count,
+        "last_message": last_message,
+        "last_activity_at": last_activity_at or room.created_at,
+        "created_at": room.created_at,
+        "updated_at": room.updated_at,
+        "version": room.version,
+    }
+
+
+def conversation_document(conversation: Conversation) -> Document:
+    """A conversation without its messages."""
+    return {
+        "id": conversation.id,
+        "room_id": conversation.room_id,
+        "title": conversation.title,
+        "agent": conversation.agent,
+        "metadata": conversation.metadata,
+        "message_count": conversation.message_count,
+        "last_message": conversation.last_message,
+        "live_reply_id": conversation.live_reply_id,
+        "last_activity_at": conversation.last_activity_at,
+        "created_at": conversation.created_at,
+        "updated_at": conversation.updated_at,
+        "version": conversation.version,
+    }
+
+
+def message_document(message: Message) -> Document:
+    """A message as it stands in the history."""
+    return {
+        "id": message.id,
+        "conversation_id": message.conversation_id,
+        "position": message.position,
+        "version": message.version,
+        "role": message.role,
+        "content": message.content,
+        "status": message.status,
+        "agent": message.agent,
+        "sources": message.sources,
+        "error": message.error,
+        "metadata": message.metadata,
+        "created_at": message.created_at,
+    }
+
+
+def reply_document(reply: Reply) -> Document:
+    """A reply; `text` is the last checkpoint while it runs, the whole text afterwards."""
+    return {
+        "id": reply.id,
+        "conversation_id": reply.conversation_id,
+        "position": reply.position,
+        "version": reply.version,
+        "agent": reply.agent,
+        "status": reply.status,
+        "text": reply.text,
+        "sources": reply.sources,
+        "error": reply.error,
+        "metadata": reply.metadata,
+        "cancel_requested": reply.cancel_requested_at is not None,
+        "final_seq": reply.final_seq,
+        "created_at": reply.created_at,
+        "started_at": reply.started_at,
+        "finished_at": reply.finished_at,
+    }
+
+
+def deletion_document(deletion: Deletion) -> Document:
+    """What a deletion took."""
+    return {
+        "id": deletion.id,
+        "subject": deletion.subject,
+        "subject_id": deletion.subject_id,
+        "conversation_count": deletion.conversation_count,
+        "message_count": deletion.message_count,
+        "deleted_at": deletion.deleted_at,
+    }
+
+
+def page_document(items: Sequence[Document], *, total: int, limit: int, offset: int) -> Document:
+    """A page of a list."""
+    return {"items": list(items), "total": total, "limit": limit, "offset": offset}

@@ -1,0 +1,73 @@
+"""The table of contents: every command and query that Parley has, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
+from application.conversations.commands import (
+    ChangeConversationHandler,
+    DeleteConversationHandler,
+    RestoreConversationHandler,
+    StartConversationHandler,
+)
+from application.ports.persistence import Reader
+from application.ports.runtime import Tokens
+from application.relay import Relay
+from application.replies.ending import CancelReplyHandler
+from application.replies.generating import GenerateReply
+from application.replies.upkeep import ReapReplies, SweepReplies
+from application.replies.watching import ReplyWatcher
+from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
+from application.visitors.commands import WelcomeVisitorHandler
+from domain.agents import Agents
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCommands:
+    """What can be done to rooms."""
+
+    open: OpenRoomHandler
+    change: ChangeRoomHandler
+    delete: DeleteRoomHandler
+    restore: RestoreRoomHandler
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCommands:
+    """What can be done to conversations."""
+
+    start: StartConversationHandler
+    change: ChangeConversationHandler
+    delete: DeleteConversationHandler
+    restore: RestoreConversationHandler
+    ask: AskQuestionHandler
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCommands:
+    """What can be done to replies; `generate` is a worker's, `sweep` and `reap` are anybody's who has the time."""
+
+    generate: GenerateReply
+    cancel: CancelReplyHandler
+    regenerate: RegenerateReplyHandler
+    watch: ReplyWatcher
+    sweep: SweepReplies
+    reap: ReapReplies
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """All that an entrypoint is given. Queries without a policy of their own are the reader's methods."""
+
+    rooms: RoomCommands
+    conversations: ConversationCommands
+    replies: ReplyCommands
+    welcome_visitor: WelcomeVisitorHandler
+    read: Reader
+    relay: Relay
+    tokens: Tokens
+    agents: Agents
+    parts: Mapping[str, Callable[[], str]]
+    """What Parley stands on; each call says in a line what answers, or raises Unavailable."""

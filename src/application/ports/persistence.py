@@ -1,0 +1,249 @@
+"""Where things are kept: repositories behind a unit of work to write, readers to query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self
+from uuid import UUID
+
+from domain.conversations import Conversation, Message
+from domain.deletions import Deletion, Subject
+from domain.errors import Unavailable
+from domain.identity import Principal
+from domain.replies import Reply
+from domain.rooms import Room
+
+Document = dict[str, Any]
+"""What a query returns: JSON in the very shape that the API hands out."""
+
+
+class StorageUnavailable(Unavailable):
+    """The database does not answer, is locked, or cannot write (a full disk, a read-only folder)."""
+
+    slug = "storage_unavailable"
+
+
+class ConcurrentChange(Unavailable):
+    """Somebody else changed the same thing at the same time; nothing was written, and trying again helps."""
+
+    slug = "concurrent_change"
+
+
+class Rooms(Protocol):
+    """The rooms; every look-up locks what it finds until the transaction ends."""
+
+    def add(self, room: Room) -> None: ...
+
+    def get(self, room_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Room:
+        """The room, deleted or not as asked (None: either). Raises NotFound, or Forbidden for somebody else's."""
+        ...
+
+    def count(self, owner: str) -> int:
+        """How many undeleted rooms `owner` has; keeps others from opening more until the transaction ends."""
+        ...
+
+
+class Conversations(Protocol):
+    """The conversations; every look-up locks what it finds until the transaction ends."""
+
+    def add(self, conversation: Conversation) -> None: ...
+
+    def get(self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Conversation:
+        """The conversation, deleted or not as asked (None: either). Raises NotFound or Forbidden."""
+        ...
+
+    def in_room(self, room_id: UUID) -> Sequence[Conversation]:
+        """The undeleted conversations of a room."""
+        ...
+
+    def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
+        """The conversations that one deletion took."""
+        ...
+
+
+class Messages(Protocol):
+    """The messages."""
+
+    def add(self, message: Message) -> None: ...
+
+    def get(self, message_id: UUID) -> Message:
+        """The message; authorise through its conversation. Raises NotFound."""
+        ...
+
+    def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
+        """The last `limit` current messages below position `before`, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a running reply's owner writes down at least every half second."""
+
+    reply_id: UUID
+    epoch: int
+    text: str
+    seq_ceiling: int
+    lease_until: datetime
+
+
+class Replies(Protocol):
+    """The replies; every look-up locks what it finds until the transaction ends."""
+
+    def add(self, reply: Reply) -> None: ...
+
+    def get(self, reply_id: UUID, *, for_: Principal) -> Reply:
+        """The reply. Raises NotFound or Forbidden."""
+        ...
+
+    def peek(self, reply_id: UUID, *, for_: Principal) -> Reply:
+        """The reply as last committed, not locked. Raises NotFound or Forbidden."""
+        ...
+
+    def count_live(self, owner: str) -> int:
+        """How many of `owner`'s replies wait or run."""
+        ...
+
+    def checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Write text and lease under the epoch; says whether a cancel was requested. Raises LeaseLost."""
+        ...
+
+    def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
+        """The replies that were queued before a time and not yet claimed, oldest first."""
+        ...
+
+    def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
+        """The running replies, or only those whose lease is over at a time, oldest first."""
+        ...
+
+
+class Deletions(Protocol):
+    """The acts of deletion."""
+
+    def add(self, deletion: Deletion) -> None: ...
+
+    def get(self, deletion_id: UUID) -> Deletion:
+        """The deletion. Raises NotFound."""
+        ...
+
+
+class Visitors(Protocol):
+    """The visitors."""
+
+    def add(self, visitor_id: UUID, seen_at: datetime) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction: nothing is kept unless `commit` is called, and nothing after it.
+
+    Entering, using and leaving raise StorageUnavailable when the store does not answer;
+    committing raises ConcurrentChange when a newer version of an entity was written meanwhile.
+    The events that its entities recorded are written in the same transaction.
+    """
+
+    rooms: Rooms
+    conversations: Conversations
+    messages: Messages
+    replies: Replies
+    deletions: Deletions
+    visitors: Visitors
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def commit(self) -> None: ...
+
+
+StartWork = Callable[[], UnitOfWork]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as it stands in the outbox. `number` orders the rows of one transaction, not commits."""
+
+    number: int
+    name: str
+    subject_id: UUID
+    payload: Document
+
+
+class Outbox(Protocol):
+    """The events that were committed and not yet delivered to every subscriber."""
+
+    def pending(self, limit: int) -> Sequence[RecordedEvent]:
+        """The oldest undelivered events, reserved for the caller until `delivered` or its end."""
+        ...
+
+    def delivered(self, numbers: Sequence[int]) -> None:
+        """Forget events that every subscriber has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list: `limit` 1 to 100 items from `offset` on, sorted by one of the list's own keys."""
+
+    limit: int = 20
+    offset: int = 0
+    sort_by: str = "last_activity_at"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePage:
+    """Which part of a history, oldest first unless `descending`.
+
+    `before` and `after` are positions (exclusive) and cost the same at any depth. With `before`,
+    or with neither and no offset, the newest matching messages are returned; `offset` counts from
+    the side that the order begins on.
+    """
+
+    limit: int = 20
+    offset: int | None = None
+    before: int | None = None
+    after: int | None = None
+    descending: bool = False
+
+
+class Reader(Protocol):
+    """The queries. Everything deleted is invisible; lists hold the asker's own things only.
+
+    Single look-ups raise NotFound, or Forbidden for somebody else's. Lists return
+    `{items, total, limit, offset}`.
+    """
+
+    def rooms(self, principal: Principal, page: Page) -> Document:
+        """Sorted by last_activity_at, created_at or name."""
+        ...
+
+    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
+        """For operators: the rooms of one owner or of all, with `owner` and `deleted_at`, deleted or not as asked."""
+        ...
+
+    def room(self, room_id: UUID, principal: Principal) -> Document: ...
+
+    def room_history(self, room_id: UUID, principal: Principal, page: MessagePage) -> Document:
+        """The messages of all the room's conversations by time; cursors do not apply."""
+        ...
+
+    def conversations(self, principal: Principal, room_id: UUID | None, page: Page) -> Document:
+        """Sorted by last_activity_at, created_at or title; of one room if `room_id` is given."""
+        ...
+
+    def conversation(self, conversation_id: UUID, principal: Principal) -> Document: ...
+
+    def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document: ...
+
+    def reply(self, reply_id: UUID, principal: Principal) -> Document: ...
+
+    def search(self, principal: Principal, query: str, page: Page) -> Document:
+        """Messages that hold every word of `query`, best first: `{message, conversation, snippet}`.
+
+        The snippet is HTML-escaped text in which hits stand in `<mark>`.
+        """
+        ...

@@ -1,0 +1,116 @@
+"""How replies end: by their owner, by a cancel, or by whoever fences out an owner that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from application.documents import message_document
+from application.ports.persistence import StartWork
+from application.ports.runtime import Cancellations, Now, ReplyLog
+from application.replies.watching import ReplyWatcher, terminal_entry
+from domain.conversations import Message
+from domain.errors import LeaseLost
+from domain.identity import SYSTEM, Principal
+from domain.replies import Outcome, Reply, ReplyStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnding:
+    """Ends replies: one transaction for reply, message and conversation, and only then the terminal event.
+
+    So whoever has seen the end finds it in the history.
+    """
+
+    start_work: StartWork
+    log: ReplyLog
+    now: Now
+
+    def end(self, reply_id: UUID, outcome: Outcome, *, epoch: int, final_seq: int) -> Message:
+        """End the reply as the owner of `epoch`; raises LeaseLost when that is over."""
+        with self.start_work() as work:
+            conversation_id = work.replies.peek(reply_id, for_=SYSTEM).conversation_id
+            conversation = work.conversations.get(conversation_id, for_=SYSTEM, deleted=None)
+            reply = work.replies.get(reply_id, for_=SYSTEM)
+            reply.end(outcome, epoch=epoch, final_seq=final_seq, now=self.now())
+            message = conversation.take_answer(reply, self.now())
+            work.messages.add(message)
+            work.commit()
+        entry = terminal_entry(final_seq, message.status, message_document(message), message.error)
+        self.log.append(reply_id, epoch=epoch, entry=entry)
+        return message
+
+    def take_over(self, reply_id: UUID, *, if_: Callable[[Reply, datetime], bool]) -> ReplyStatus | None:
+        """Fence out the owner of a live reply that meets a condition, and requeue or end it; its new status.
+
+        None when the condition does not hold (any more). If the caller dies half-way, the lease
+        of its take-over runs out and the next reaper does it again.
+        """
+        with self.start_work() as work:
+            reply = work.replies.get(reply_id, for_=SYSTEM)
+            if not reply.is_live or not if_(reply, self.now()):
+                return None
+            if reply.status is ReplyStatus.RUNNING and reply.requeue(self.now()):
+                work.commit()
+                return reply.status
+            reply.take_over(self.now())
+            work.commit()
+        final_seq = self.log.open(reply_id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
+        outcome = reply.abandoned_outcome()
+        self.end(reply_id, outcome, epoch=reply.epoch, final_seq=final_seq)
+        return outcome.status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReply:
+    """A reply shall stop. With `insist`, an owner that does not confirm within two seconds is fenced out."""
+
+    principal: Principal
+    reply_id: UUID
+    insist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReplyHandler:
+    """Writes the durable request, wakes the owner and waits for its word; what it returns may still be live.
+
+    Cancelling twice, or after the end, changes nothing. Raises NotFound or Forbidden.
+    """
+
+    start_work: StartWork
+    cancellations: Cancellations
+    watcher: ReplyWatcher
+    ending: ReplyEnding
+    now: Now
+    patience: float = 2.0
+
+    def __call__(self, command: CancelReply) -> Reply:
+        with self.start_work() as work:
+            reply = work.replies.get(command.reply_id, for_=command.principal)
+            if not reply.is_live:
+                return reply
+            reply.request_cancel(self.now())
+            work.commit()
+        self._stop(command, reply)
+        with self.start_work() as work:
+            return work.replies.peek(command.reply_id, for_=command.principal)
+
+    def _stop(self, command: CancelReply, reply: Reply) -> None:
+        try:
+            if reply.status is ReplyStatus.QUEUED and self.ending.take_over(reply.id, if_=_still_queued):
+                return
+            self.cancellations.announce(reply.id)
+            if not self.watcher.sees_end(reply.id, within=self.patience) and command.insist:
+                self.ending.take_over(reply.id, if_=_always)
+        except LeaseLost:
+            pass  # Somebody else ended it at the same moment, which is all that was asked for.
+
+
+def _always(reply: Reply, now: datetime) -> bool:
+    return True
+
+
+def _still_queued(reply: Reply, now: datetime) -> bool:
+    return reply.status is ReplyStatus.QUEUED

@@ -1,0 +1,341 @@
+"""Write one reply: claim it, ask the model, stream, keep what was said, and end as its owner or not at all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from application.ports.language import Knowledge, LanguageModel, ModelError, ModelStream, Passage, Prompt
+from application.ports.persistence import Checkpoint, ConcurrentChange, StartWork, StorageUnavailable
+from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
+from application.replies.ending import ReplyEnding
+from application.replies.prompting import cited, prompt_from
+from domain.agents import Agents
+from domain.conversations import Message
+from domain.errors import Conflict, LeaseLost, NotFound
+from domain.identity import SYSTEM
+from domain.replies import LEASE, SEQ_RESERVE, Outcome, Reply, ReplyStatus
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When things happen while a reply is written, in seconds.
+
+    The first delta leaves at once, later ones together after `coalesce`. Text is checkpointed
+    every `checkpoint`, the lease renewed every `renew` at the latest. A reply that takes longer
+    than `timeout`, or whose model says nothing for `idle_timeout`, ends as timed out.
+    """
+
+    coalesce: float = 0.03
+    checkpoint: float = 0.5
+    renew: float = LEASE.total_seconds() / 3
+    timeout: float = 30.0
+    idle_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateReply:
+    """Writes a queued reply to its end; does nothing when another worker has it.
+
+    If `model` fails before it has said anything, `fallback` answers instead and the answer is
+    marked so. `stop_all` makes every reply that this handler is writing hand over at once:
+    what has emitted nothing goes back to the queue, the rest ends as interrupted.
+    """
+
+    start_work: StartWork
+    log: ReplyLog
+    cancellations: Cancellations
+    ending: ReplyEnding
+    model: LanguageModel
+    fallback: LanguageModel | None
+    knowledge: Knowledge
+    agents: Agents
+    now: Now
+    pace: Pace
+    history: int
+    passages: int = 4
+    _attempts: set[_Attempt] = field(default_factory=set, repr=False)
+
+    def __call__(self, reply_id: UUID) -> None:
+        attempt = _Attempt(self, reply_id)
+        self._attempts.add(attempt)
+        try:
+            with self.cancellations.listen(reply_id, attempt.cancel):
+                attempt.run()
+        except LeaseLost:
+            log.warning("reply %s: another process took over", reply_id)
+        except (Conflict, NotFound) as not_ours:
+            log.debug("reply %s: %s", reply_id, not_ours)
+        finally:
+            self._attempts.discard(attempt)
+
+    def stop_all(self) -> None:
+        """Make every attempt hand over; returns at once."""
+        for attempt in list(self._attempts):
+            attempt.hand_over()
+
+    @property
+    def running(self) -> int:
+        """How many replies are being written here."""
+        return len(self._attempts)
+
+
+class _Attempt:
+    """One owner's time with one reply.
+
+    A thread of its own reads the model, so that nothing here slows the upstream connection;
+    this one decides what is emitted, saved and given up, and is woken only for what it waits for.
+    """
+
+    def __init__(self, task: GenerateReply, reply_id: UUID) -> None:
+        self._task = task
+        self._reply_id = reply_id
+        self._wake = threading.Event()
+        self._cancelled = False
+        self._handed_over = False
+        self._epoch = 0
+        self._next_seq = 0
+        self._text = ""
+        self._emitted = 0  # how much of the text is in the log
+        self._saved = 0  # how much of it is checkpointed
+        self._last_save = time.monotonic()
+        self._first_delta_at: float | None = None
+
+    def cancel(self) -> None:
+        """Stop as soon as possible and keep the text."""
+        self._cancelled = True
+        self._wake.set()
+
+    def hand_over(self) -> None:
+        """Stop as soon as possible, because this process ends."""
+        self._handed_over = True
+        self._wake.set()
+
+    def run(self) -> None:
+        started = time.monotonic()
+        reply, history = self._claim()
+        metadata: dict[str, object] = {}
+        passages: Sequence[Passage] = ()
+        try:
+            agent = self._task.agents.named(reply.agent)
+            passages = self._passages_for(history)
+            outcome = self._answer(prompt_from(agent, history, passages), started, metadata)
+        except LeaseLost:
+            raise
+        except Exception:
+            log.exception("reply %s: unexpected failure", self._reply_id)
+            outcome = self._outcome(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
+        if outcome is None:
+            self._task.ending.take_over(self._reply_id, if_=lambda reply, now: reply.epoch == self._epoch)
+            return
+        self._emit_delta()
+        sources = cited(self._text, passages)
+        if sources:
+            self._append("reply.sources", {"sources": sources})
+        metadata["response_time_ms"] = _milliseconds(time.monotonic() - started)
+        metadata["chunks_used"] = len(passages)
+        if self._first_delta_at is not None:
+            metadata["time_to_first_token_ms"] = _milliseconds(self._first_delta_at - started)
+        self._end(
+            Outcome(status=outcome.status, text=self._text, error=outcome.error, sources=sources, metadata=metadata)
+        )
+
+    def _claim(self) -> tuple[Reply, Sequence[Message]]:
+        """Become the owner; raises Conflict when somebody else is or was."""
+        task = self._task
+        with task.start_work() as work:
+            reply = work.replies.get(self._reply_id, for_=SYSTEM)
+            first_seq = reply.claim(task.now())
+            history = work.messages.window(reply.conversation_id, before=reply.position, limit=task.history)
+            work.commit()
+        self._epoch = reply.epoch
+        self._cancelled = self._cancelled or reply.cancel_requested_at is not None
+        self._next_seq = task.log.open(self._reply_id, epoch=self._epoch, first_seq=first_seq)
+        self._append("reply.started", {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts})
+        return reply, history
+
+    def _passages_for(self, history: Sequence[Message]) -> Sequence[Passage]:
+        if not history:
+            return ()
+        try:
+            return self._task.knowledge.search(history[-1].content, limit=self._task.passages)
+        except Exception:
+            log.exception("reply %s: answering without passages, the search failed", self._reply_id)
+            return ()
+
+    def _answer(self, prompt: Prompt, started: float, metadata: dict[str, object]) -> Outcome | None:
+        """How it ended, or None when this process must hand over."""
+        task = self._task
+        if self._cancelled:
+            return self._outcome(ReplyStatus.CANCELLED)
+        outcome, failure = self._pump(task.model.stream(prompt), started, metadata)
+        if failure is not None and not self._text and task.fallback is not None:
+            log.warning("reply %s: %s (%s), answering from the fallback", self._reply_id, failure, failure.slug)
+            metadata["fallback"] = {"code": failure.slug, "message": failure.message}
+            outcome, failure = self._pump(task.fallback.stream(prompt), started, metadata)
+        if failure is not None:
+            return self._outcome(ReplyStatus.FAILED, failure.slug, failure.message)
+        return outcome
+
+    def _pump(
+        self, stream: ModelStream, started: float, metadata: dict[str, object]
+    ) -> tuple[Outcome | None, ModelError | None]:
+        source = _Source(stream, self._wake)
+        try:
+            return self._flow(source, started)
+        finally:
+            stream.close()
+            metadata.update(stream.metadata)
+
+    def _flow(self, source: _Source, started: float) -> tuple[Outcome | None, ModelError | None]:
+        pace = self._task.pace
+        deadline = started + pace.timeout
+        last_piece = last_emit = time.monotonic()
+        while True:
+            self._wake.clear()
+            over = source.over
+            pieces = source.take()
+            now = time.monotonic()
+            if pieces:
+                self._text += pieces
+                last_piece = now
+            first = self._first_delta_at is None
+            if self._emitted < len(self._text) and (first or over or now >= last_emit + pace.coalesce):
+                self._emit_delta()
+                last_emit = now
+            unsaved = self._saved < len(self._text)
+            if (unsaved and (first or now >= self._last_save + pace.checkpoint)) or now >= self._last_save + pace.renew:
+                self._checkpoint()
+            if self._cancelled:
+                return self._outcome(ReplyStatus.CANCELLED), None
+            if self._handed_over:
+                self._checkpoint()
+                return None, None
+            if over:
+                return self._outcome(ReplyStatus.COMPLETED), source.failure
+            if now >= deadline:
+                return self._outcome(
+                    ReplyStatus.TIMED_OUT, "reply_timeout", f"The reply took longer than {pace.timeout:g} seconds."
+                ), None
+            if now >= last_piece + pace.idle_timeout:
+                return self._outcome(
+                    ReplyStatus.TIMED_OUT, "model_timeout", f"The model said nothing for {pace.idle_timeout:g} seconds."
+                ), None
+            waiting = self._emitted < len(self._text)
+            source.wakes = not waiting
+            if source.has_more and not waiting:
+                continue
+            due = [deadline, last_piece + pace.idle_timeout, self._last_save + pace.renew]
+            if waiting:
+                due.append(last_emit + pace.coalesce)
+            if self._saved < len(self._text):
+                due.append(self._last_save + pace.checkpoint)
+            self._wake.wait(max(0.0, min(due) - time.monotonic()))
+
+    def _emit_delta(self) -> None:
+        if self._emitted == len(self._text):
+            return
+        if self._first_delta_at is None:
+            self._first_delta_at = time.monotonic()
+        self._append("reply.delta", {"text": self._text[self._emitted :]})
+        self._emitted = len(self._text)
+
+    def _append(self, event: str, data: dict[str, object]) -> None:
+        self._task.log.append(self._reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
+        self._next_seq += 1
+
+    def _checkpoint(self) -> None:
+        """Save the text and renew the lease; a store that does not answer is tried again at the next one."""
+        task = self._task
+        self._last_save = time.monotonic()
+        checkpoint = Checkpoint(
+            reply_id=self._reply_id,
+            epoch=self._epoch,
+            text=self._text,
+            seq_ceiling=self._next_seq + SEQ_RESERVE,
+            lease_until=task.now() + LEASE,
+        )
+        try:
+            with task.start_work() as work:
+                cancel_requested = work.replies.checkpoint(checkpoint)
+                work.commit()
+        except StorageUnavailable:
+            log.warning("reply %s: could not checkpoint", self._reply_id, exc_info=True)
+            return
+        self._saved = len(checkpoint.text)
+        self._cancelled = self._cancelled or cancel_requested
+
+    def _end(self, outcome: Outcome) -> None:
+        """End as the owner, again and again for as long as the lease allows; after that it is the reaper's."""
+        task = self._task
+        pause = 0.1
+        give_up_at: datetime = task.now() + LEASE
+        while True:
+            try:
+                task.ending.end(self._reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq)
+                return
+            except (StorageUnavailable, ConcurrentChange):
+                if task.now() >= give_up_at:
+                    raise
+                log.warning("reply %s: could not be ended, trying again", self._reply_id, exc_info=True)
+                self._wake.clear()
+                self._wake.wait(pause)
+                pause = min(2 * pause, 2.0)
+
+    @staticmethod
+    def _outcome(status: ReplyStatus, code: str | None = None, message: str | None = None) -> Outcome:
+        return Outcome(status=status, error={"code": code, "message": message or ""} if code else None)
+
+
+class _Source:
+    """Reads a model's stream in a thread of its own and hands over what has come.
+
+    It wakes the consumer for the end, and for a piece only while `wakes` says that one is waited for.
+    """
+
+    def __init__(self, stream: ModelStream, wake: threading.Event) -> None:
+        self._stream = stream
+        self._wake = wake
+        self._pieces: deque[str] = deque()
+        self.wakes = True
+        self.over = False
+        self.failure: ModelError | None = None
+        threading.Thread(target=self._read, name="model-reader", daemon=True).start()
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._pieces) or self.over
+
+    def take(self) -> str:
+        """All that has come since the last call."""
+        taken = []
+        while self._pieces:
+            taken.append(self._pieces.popleft())
+        return "".join(taken)
+
+    def _read(self) -> None:
+        try:
+            for piece in self._stream:
+                self._pieces.append(piece)
+                if self.wakes:
+                    self._wake.set()
+        except ModelError as failure:
+            self.failure = failure
+        except Exception as failure:
+            log.exception("the model's stream failed unexpectedly")
+            self.failure = ModelError("model_failed", f"The model's stream failed: {type(failure).__name__}.")
+        finally:
+            self.over = True
+            self._wake.set()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

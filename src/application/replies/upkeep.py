@@ -1,0 +1,76 @@
+"""Keep replies moving when a process or a wake-up is lost: sweep the queued, reap the abandoned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from application.ports.persistence import StartWork
+from application.ports.runtime import Now, ReplyQueue
+from application.replies.ending import ReplyEnding
+from domain.errors import LeaseLost
+from domain.replies import Reply, ReplyStatus
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReplies:
+    """Dispatches replies that have waited so long that their first dispatch must have been lost.
+
+    Dispatching one that a worker is about to claim is harmless: only one claim succeeds.
+    """
+
+    start_work: StartWork
+    queue: ReplyQueue
+    now: Now
+    after: timedelta = timedelta(seconds=2)
+
+    def __call__(self) -> int:
+        """How many were dispatched."""
+        with self.start_work() as work:
+            waiting = work.replies.queued(before=self.now() - self.after, limit=_BATCH)
+        for reply_id in waiting:
+            self.queue.dispatch(reply_id)
+        return len(waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class ReapReplies:
+    """Takes over running replies whose lease is over, and dispatches those that can be tried again."""
+
+    start_work: StartWork
+    ending: ReplyEnding
+    queue: ReplyQueue
+    now: Now
+
+    def __call__(self, *, orphans: bool = False) -> list[tuple[UUID, ReplyStatus]]:
+        """What was reaped, with its new status.
+
+        With `orphans` the leases are not waited for: only for a process that knows that no other
+        one can own a reply.
+        """
+        condition = _is_running if orphans else _is_expired
+        with self.start_work() as work:
+            candidates = work.replies.running(expired_at=None if orphans else self.now(), limit=_BATCH)
+        reaped = []
+        for reply_id in candidates:
+            try:
+                status = self.ending.take_over(reply_id, if_=condition)
+            except LeaseLost:
+                continue
+            if status is None:
+                continue
+            if status is ReplyStatus.QUEUED:
+                self.queue.dispatch(reply_id)
+            reaped.append((reply_id, status))
+        return reaped
+
+
+def _is_running(reply: Reply, now: datetime) -> bool:
+    return reply.status is ReplyStatus.RUNNING
+
+
+def _is_expired(reply: Reply, now: datetime) -> bool:
+    return reply.status is ReplyStatus.RUNNING and reply.lease_until is not None and reply.lease_until <= now

@@ -1,0 +1,103 @@
+"""Follow a reply by the numbers of its log, from anywhere, as often as one likes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from application.ports.persistence import Document, Reader
+from application.ports.runtime import LogEntry, ReplyLog
+from domain.identity import Principal
+from domain.replies import ReplyStatus
+
+_LOOK_AGAIN = 5.0
+"""Seconds without an event after which the stored reply is consulted: its log may have been lost."""
+
+
+def terminal_entry(seq: int, status: str, message: Document, error: dict[str, str] | None) -> LogEntry:
+    """The one event that ends a log."""
+    return LogEntry(seq, f"reply.{status}", {"message": message, "error": error} if error else {"message": message})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchReply:
+    """A principal wants the events numbered above `after`; -1 is all of them."""
+
+    principal: Principal
+    reply_id: UUID
+    after: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyWatcher:
+    """Reads logs as they grow; when a log is gone, tells the end from the stored message in one event."""
+
+    log: ReplyLog
+    reader: Reader
+    heartbeat: float = 15.0
+
+    def __call__(self, query: WatchReply) -> Iterator[Sequence[LogEntry]] | None:
+        """The entries in order up to the terminal one, as they come; an empty batch is a heartbeat.
+
+        None instead of an iterator when the watcher has seen the end already. Raises NotFound or
+        Forbidden before anything is yielded.
+        """
+        reply = self.reader.reply(query.reply_id, query.principal)
+        final_seq = reply["final_seq"]
+        if final_seq is not None and query.after >= final_seq:
+            return None
+        return self._follow(query, reply)
+
+    def wait(self, query: WatchReply, *, within: float) -> Document:
+        """The reply as it is once it has ended, or after `within` seconds."""
+        reply = self.reader.reply(query.reply_id, query.principal)
+        if _is_live(reply):
+            self.sees_end(query.reply_id, within=within)
+            reply = self.reader.reply(query.reply_id, query.principal)
+        return reply
+
+    def sees_end(self, reply_id: UUID, *, within: float) -> bool:
+        """Whether the terminal event arrives within so many seconds."""
+        deadline = time.monotonic() + within
+        after = -1
+        while True:
+            entries = self.log.read(reply_id, after=after)
+            if entries:
+                after = entries[-1].seq
+                if entries[-1].is_terminal:
+                    return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self.log.wait(reply_id, after=after, timeout=left)
+
+    def _follow(self, query: WatchReply, reply: Document) -> Iterator[Sequence[LogEntry]]:
+        after = query.after
+        beat = time.monotonic() + self.heartbeat
+        while True:
+            entries = self.log.read(query.reply_id, after=after)
+            if entries:
+                yield entries
+                after = entries[-1].seq
+                if entries[-1].is_terminal:
+                    return
+            elif not _is_live(reply):
+                yield [_snapshot(reply)]
+                return
+            asked_at = time.monotonic()
+            if asked_at >= beat:
+                yield ()
+                beat = asked_at + self.heartbeat
+            self.log.wait(query.reply_id, after=after, timeout=min(_LOOK_AGAIN, beat - asked_at))
+            if time.monotonic() >= asked_at + _LOOK_AGAIN:
+                reply = self.reader.reply(query.reply_id, query.principal)
+
+
+def _is_live(reply: Document) -> bool:
+    return ReplyStatus(reply["status"]).is_live
+
+
+def _snapshot(reply: Document) -> LogEntry:
+    return terminal_entry(reply["final_seq"], reply["status"], reply["message"], reply["error"])

@@ -1,0 +1,1 @@
+"""Rooms: open, change, delete, restore; the queries are the reader's own."""

@@ -1,0 +1,1 @@
+"""Visitors: anonymous principals whose tokens Parley issues."""

@@ -1,0 +1,1 @@
+"""What Parley is about, in the standard library alone: entities that decide, and the events they record."""

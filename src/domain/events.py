@@ -1,0 +1,91 @@
+"""What has happened: recorded by the entities, written to the outbox in the same transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that is now so. `subject_id` is the entity that recorded it."""
+
+    subject_id: UUID
+    at: datetime
+
+
+class RoomOpened(Event):
+    """A principal has a new room."""
+
+
+class RoomChanged(Event):
+    """A room has a new name or new metadata."""
+
+
+class RoomDeleted(Event):
+    """A room and its conversations are out of sight."""
+
+
+class RoomRestored(Event):
+    """A room and the conversations that went with it are back."""
+
+
+class ConversationStarted(Event):
+    """A principal has a new conversation."""
+
+
+class ConversationChanged(Event):
+    """A conversation has a new title, agent or metadata."""
+
+
+class ConversationDeleted(Event):
+    """A conversation was deleted by itself, not with its room."""
+
+
+class ConversationRestored(Event):
+    """A conversation that was deleted by itself is back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePosted(Event):
+    """A conversation holds a new message."""
+
+    message_id: UUID
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSuperseded(Event):
+    """An answer left the history for a new version of itself."""
+
+    message_id: UUID
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyQueued(Event):
+    """A reply waits for a worker."""
+
+    conversation_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyEnded(Event):
+    """A reply reached its final status; its message is in the conversation."""
+
+    conversation_id: UUID
+    status: str
+
+
+class Recorder:
+    """Base of entities: keeps what happened to it until the unit of work writes it down."""
+
+    def record(self, event: Event) -> None:
+        """Remember `event` until the transaction ends."""
+        self.__dict__.setdefault("_recorded", []).append(event)
+
+    def release_events(self) -> list[Event]:
+        """The events since the last release, oldest first."""
+        recorded: list[Event] = self.__dict__.pop("_recorded", [])
+        return recorded

@@ -1,0 +1,179 @@
+"""An assistant message in the making: who may write it, until when, and how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from domain.errors import Conflict, LeaseLost
+from domain.events import Recorder, ReplyEnded, ReplyQueued
+
+LEASE = timedelta(seconds=15)
+"""How long a worker owns a reply without renewing; it renews every third of that."""
+
+ATTEMPTS = 3
+"""How often a reply that has emitted nothing is tried before it is given up."""
+
+SEQ_RESERVE = 1_000
+"""Log events that an owner may write between two checkpoints, see Reply.seq_ceiling."""
+
+
+class ReplyStatus(StrEnum):
+    """`queued` and `running` are live; every other status is final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the reply can still change."""
+        return self in LIVE
+
+
+LIVE = frozenset({ReplyStatus.QUEUED, ReplyStatus.RUNNING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a reply ended.
+
+    `text` may be partial or empty. `error` is `{code, message}` for a failure or a time-out.
+    `sources` are the passages shown beside the answer, `metadata` what was measured
+    (model, usage, response_time_ms, time_to_first_token_ms, offline, fallback).
+    """
+
+    status: ReplyStatus
+    text: str = ""
+    error: dict[str, str] | None = None
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False, kw_only=True)
+class Reply(Recorder):
+    """One reply and the right to write it.
+
+    `epoch` is a fencing token: each claim raises it, and whoever writes under an older one is
+    refused. `text` is the last checkpoint while running. `position` and `version` are the place
+    the finished message takes; that message has the reply's own id.
+
+    `seq_ceiling` bounds the log from above: no owner has ever written an event numbered
+    `seq_ceiling` or more. Whoever takes over after the log itself was lost goes on from there,
+    so a watcher never meets a number twice. `final_seq` is the number of the terminal event.
+    """
+
+    id: UUID
+    conversation_id: UUID
+    owner: str
+    position: int
+    agent: str
+    created_at: datetime
+    version: int = 1
+    status: ReplyStatus = ReplyStatus.QUEUED
+    text: str = ""
+    epoch: int = 0
+    attempts: int = 0
+    lease_until: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    seq_ceiling: int = 0
+    final_seq: int | None = None
+    error: dict[str, str] | None = None
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def queue(
+        cls, *, id: UUID, conversation_id: UUID, owner: str, position: int, version: int, agent: str, now: datetime
+    ) -> Reply:
+        """A reply that waits for a worker, its place in the conversation reserved."""
+        reply = cls(
+            id=id,
+            conversation_id=conversation_id,
+            owner=owner,
+            position=position,
+            version=version,
+            agent=agent,
+            created_at=now,
+        )
+        reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id))
+        return reply
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the reply waits or runs."""
+        return self.status.is_live
+
+    def claim(self, now: datetime) -> int:
+        """Become a worker's for one lease; the first log number it may use is returned.
+
+        Raises Conflict `not_queued` when another worker has it or it has ended.
+        """
+        if self.status is not ReplyStatus.QUEUED:
+            raise Conflict("not_queued", f"This reply is {self.status}.")
+        first_seq = self.seq_ceiling
+        self.status = ReplyStatus.RUNNING
+        self.epoch += 1
+        self.attempts += 1
+        self.lease_until = now + LEASE
+        self.started_at = now
+        self.seq_ceiling = first_seq + SEQ_RESERVE
+        return first_seq
+
+    def request_cancel(self, now: datetime) -> None:
+        """Ask the owner to stop. Asking twice, or after the end, changes nothing."""
+        if self.is_live and self.cancel_requested_at is None:
+            self.cancel_requested_at = now
+
+    def end(self, outcome: Outcome, *, epoch: int, final_seq: int, now: datetime) -> None:
+        """Reach a final status as the owner of `epoch`; raises LeaseLost when that epoch is over."""
+        if epoch != self.epoch or not self.is_live:
+            raise LeaseLost(self.id, epoch)
+        self.status = outcome.status
+        self.text = outcome.text
+        self.error = outcome.error
+        self.sources = outcome.sources
+        self.metadata = outcome.metadata
+        self.final_seq = final_seq
+        self.lease_until = None
+        self.finished_at = now
+        self.record(
+            ReplyEnded(subject_id=self.id, at=now, conversation_id=self.conversation_id, status=self.status.value)
+        )
+
+    def take_over(self, now: datetime) -> None:
+        """Fence the owner out: a new epoch, whose holder alone may end or requeue this reply."""
+        if not self.is_live:
+            raise LeaseLost(self.id, self.epoch)
+        self.epoch += 1
+        self.lease_until = now + LEASE
+
+    def requeue(self, now: datetime) -> bool:
+        """Go back to the queue if nothing was emitted and attempts are left; says whether it did."""
+        if self.text or self.attempts >= ATTEMPTS or self.cancel_requested_at is not None:
+            return False
+        self.status = ReplyStatus.QUEUED
+        self.lease_until = None
+        self.record(ReplyQueued(subject_id=self.id, at=now, conversation_id=self.conversation_id))
+        return True
+
+    def abandoned_outcome(self) -> Outcome:
+        """How a reply ends whose worker is gone: stopped if that was asked for, else interrupted, its text kept."""
+        if self.cancel_requested_at is not None:
+            return Outcome(status=ReplyStatus.CANCELLED, text=self.text, sources=self.sources, metadata=self.metadata)
+        return Outcome(
+            status=ReplyStatus.INTERRUPTED,
+            text=self.text,
+            error={"code": "interrupted", "message": "The process that was writing this reply ended before it was done."},
+            sources=self.sources,
+            metadata=self.metadata,
+        )

@@ -1,0 +1,105 @@
+"""The Flask application: every blueprint over one Application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+from flask import Blueprint, Flask, Response, request
+from flask_smorest import Api
+from flask_smorest import Blueprint as ApiBlueprint
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.routing import BaseConverter
+
+from application.facade import Application
+from application.ports.runtime import NewId
+from domain.errors import Invalid
+from entrypoints.http import answers, auth, conversations, health, replies, rooms, search, visitors
+from entrypoints.http.streaming import EventStreams
+from entrypoints.settings import Settings
+
+_WEB = Path(__file__).resolve().parents[1] / "web"
+
+_BODY_LIMIT = 1024 * 1024
+
+_PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+)
+
+
+def create_app(application: Application, settings: Settings, new_id: NewId, streams: EventStreams) -> Flask:
+    """The HTTP entrypoint of `application`."""
+    app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
+    app.config.update(
+        MAX_CONTENT_LENGTH=_BODY_LIMIT,
+        API_TITLE="Parley",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.url_map.strict_slashes = False
+    app.url_map.converters["id"] = _IdConverter
+    api = Api(app)
+    answers.install(app, new_id)  # After the Api, whose error handlers give way to ours.
+    auth.install(app, application)
+    _check_requests(app)
+    api.register_converter(_IdConverter, lambda converter: {"type": "string", "format": "uuid"})  # type: ignore[no-untyped-call]
+    for blueprint in (
+        visitors.blueprint(application, settings),
+        rooms.blueprint(application),
+        conversations.blueprint(application, streams),
+        replies.blueprint(application, streams),
+        search.search(application),
+        search.agents(application),
+    ):
+        api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix}")
+    app.register_blueprint(health.blueprint(application))
+    app.register_blueprint(_page())
+    return app
+
+
+class _IdConverter(BaseConverter):
+    """An id in a path. What is no UUID is refused by name in `_check_requests`, not passed over as another path."""
+
+
+class _Parser(FlaskParser):
+    """Refuses unknown keys wherever they are; webargs passes them over in queries."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, str | None]] = {}
+
+
+ApiBlueprint.ARGUMENTS_PARSER = _Parser()
+
+
+def _check_requests(app: Flask) -> None:
+    @app.before_request
+    def check_ids() -> None:
+        for name, value in (request.view_args or {}).items():
+            if name.endswith("_id"):
+                try:
+                    request.view_args[name] = UUID(value)  # type: ignore[index] # there are some, as they are walked
+                except ValueError:
+                    raise Invalid({name: "Must be a UUID."}) from None
+
+    @app.before_request
+    def check_content_type() -> None:
+        if request.method in ("POST", "PATCH", "PUT") and request.content_length and not request.is_json:
+            raise UnsupportedMediaType("Send the body as application/json.")
+
+
+def _page() -> Blueprint:
+    routes = Blueprint("page", __name__)
+
+    @routes.get("/")
+    def index() -> Response:
+        """The chat page."""
+        response = Response((_WEB / "index.html").read_bytes(), mimetype="text/html")
+        response.headers["Content-Security-Policy"] = _PAGE_POLICY
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    return routes

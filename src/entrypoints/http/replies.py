@@ -1,0 +1,67 @@
+"""`/replies`: read, watch, cancel, regenerate."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from application.conversations.asking import RegenerateReply
+from application.documents import reply_document
+from application.facade import Application
+from application.replies.ending import CancelReply
+from application.replies.watching import WatchReply
+from domain.errors import Invalid
+from entrypoints.http import schemas
+from entrypoints.http.answers import data
+from entrypoints.http.auth import principal
+from entrypoints.http.streaming import EventStreams
+
+
+def blueprint(app: Application, streams: EventStreams) -> Blueprint:
+    """The routes of replies, over `app`."""
+    routes = Blueprint("replies", __name__, url_prefix="/replies", description="Answers in the making.")
+
+    @routes.get("/<id:reply_id>")
+    @routes.response(200, schemas.enveloped(schemas.ReplyOut))
+    def get_reply(reply_id: UUID) -> Response:
+        """Read a reply."""
+        return data(app.read.reply(reply_id, principal()))
+
+    @routes.get("/<id:reply_id>/events")
+    @routes.arguments(schemas.EventsQuery, location="query")
+    @routes.response(200, description="Server-sent events; `id` is the event's number in the reply's log.")
+    @routes.alt_response(204, description="The watcher has seen the last event already.")
+    def watch_reply(query: dict[str, Any], reply_id: UUID) -> Response:
+        """Watch a reply from its beginning, or after the event that `Last-Event-ID` or `after` names."""
+        after = query["after"] if query["after"] is not None else _last_event_id()
+        watching = WatchReply(principal=principal(), reply_id=reply_id, after=after)
+        return streams.response(app.replies.watch(watching))
+
+    @routes.post("/<id:reply_id>/cancel")
+    @routes.response(200, schemas.enveloped(schemas.ReplyOut))
+    @routes.alt_response(202, schema=schemas.enveloped(schemas.ReplyOut), description="Not confirmed yet.")
+    def cancel_reply(reply_id: UUID) -> Response:
+        """Stop a reply and keep its text; 202 when that takes over two seconds."""
+        reply = app.replies.cancel(CancelReply(principal=principal(), reply_id=reply_id))
+        return data(reply_document(reply), 202 if reply.is_live else 200)
+
+    @routes.post("/<id:reply_id>/regenerate")
+    @routes.response(202, schemas.enveloped(schemas.ReplyOut))
+    def regenerate_reply(reply_id: UUID) -> Response:
+        """Have the last answer of a conversation written anew; the old one is kept as a version."""
+        reply = app.replies.regenerate(RegenerateReply(principal=principal(), reply_id=reply_id))
+        return data({"reply": reply_document(reply)}, 202, {"Location": f"/api/v1/replies/{reply.id}"})
+
+    return routes
+
+
+def _last_event_id() -> int:
+    header = request.headers.get("Last-Event-ID", "").strip()
+    if not header:
+        return -1
+    if not header.isascii() or not header.isdigit() or len(header) > 10:
+        raise Invalid({"Last-Event-ID": "Must be the id of an event: a whole number from 0."})
+    return int(header)

@@ -1,0 +1,43 @@
+"""`/visitors`: become somebody without signing in."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask_smorest import Blueprint
+
+from application.facade import Application
+from domain.errors import ParleyError
+from domain.identity import Principal
+from entrypoints.http import auth, schemas
+from entrypoints.http.answers import data
+from entrypoints.settings import Settings
+
+
+def blueprint(app: Application, settings: Settings) -> Blueprint:
+    """The routes of visitors, over `app`."""
+    routes = Blueprint("visitors", __name__, url_prefix="/visitors", description="Anonymous principals.")
+
+    @routes.post("")
+    @routes.response(201, schemas.enveloped(schemas.VisitorOut))
+    @routes.alt_response(200, schema=schemas.enveloped(schemas.VisitorOut), description="Known already: a fresh token.")
+    def welcome() -> Response:
+        """Become a visitor; the token comes in the body and in a cookie that scripts cannot read."""
+        welcome = app.welcome_visitor(_known(app))
+        body = {
+            "id": welcome.visitor.id,
+            "kind": welcome.visitor.kind,
+            "token": welcome.token,
+            "expires_at": welcome.expires_at,
+        }
+        lifetime = int(settings.visitor_lifetime.total_seconds())
+        answer = data(body, 201 if welcome.is_new else 200)
+        return auth.remember(answer, welcome.token, lifetime, secure=settings.cookie_secure)
+
+    return routes
+
+
+def _known(app: Application) -> Principal | None:
+    try:
+        return auth.identify(app)
+    except ParleyError:
+        return None  # A token that is no longer good is what one comes here to replace.

@@ -1,0 +1,166 @@
+"""Every setting, from the environment: its name, its default, its bounds."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from environs import Env, EnvError
+from marshmallow.validate import Length, Range
+
+from domain.limits import Limits
+
+
+class SettingError(Exception):
+    """A setting that Parley cannot run with; the message begins with its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an installation chose. Times are in seconds unless their names say otherwise."""
+
+    host: str
+    port: int
+    data_dir: Path
+    database_url: str
+    secret_key: str
+    jwt_secret: str | None
+    cookie_secure: bool
+    visitor_days: int
+    openai_api_key: str | None
+    openai_base_url: str | None
+    model: str
+    model_retries: int
+    fallback: bool
+    offline_pause: float
+    reply_timeout: float
+    idle_timeout: float
+    log_keep: float
+    concurrency: int
+    shutdown_grace: float
+    log_level: str
+    limits: Limits
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a language model is configured."""
+        return self.openai_api_key is not None or self.openai_base_url is not None
+
+    @property
+    def visitor_lifetime(self) -> timedelta:
+        """How long a visitor's token is good."""
+        return timedelta(days=self.visitor_days)
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """The settings of this process; the data folder and a secret are made where they are missing.
+
+        Raises SettingError, naming the setting.
+        """
+        env = Env()
+        try:
+            return _read(env)
+        except EnvError as error:
+            raise SettingError(_readable(error)) from None
+
+
+def _read(env: Env) -> Settings:
+    for name in ("PARLEY_MONGO_URL", "PARLEY_REDIS_URL"):
+        if env.str(name, None):
+            raise SettingError(f"{name}: this version runs on its embedded parts only. Unset it.")
+    positive = Range(min=0, min_inclusive=False)
+    data_dir = Path(env.str("PARLEY_DATA_DIR", "var")).resolve()
+    settings = Settings(
+        host=env.str("PARLEY_HOST", "127.0.0.1"),
+        port=env.int("PARLEY_PORT", 8000, validate=Range(1, 65535)),
+        data_dir=data_dir,
+        database_url=_database_url(env, data_dir),
+        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir),
+        jwt_secret=env.str("PARLEY_JWT_SECRET", None, validate=Length(min=32)),
+        cookie_secure=env.bool("PARLEY_COOKIE_SECURE", False),
+        visitor_days=env.int("PARLEY_VISITOR_DAYS", 30, validate=Range(1, 3650)),
+        openai_api_key=env.str("OPENAI_API_KEY", None) or None,
+        openai_base_url=env.str("OPENAI_BASE_URL", None) or None,
+        model=env.str("PARLEY_MODEL", "gpt-4o-mini", validate=Length(min=1)),
+        model_retries=env.int("PARLEY_MODEL_RETRIES", 2, validate=Range(0, 10)),
+        fallback=env.bool("PARLEY_FALLBACK", True),
+        offline_pause=env.float("PARLEY_OFFLINE_PAUSE", 0.02, validate=Range(0, 10)),
+        reply_timeout=env.float("PARLEY_REPLY_TIMEOUT", 30.0, validate=positive),
+        idle_timeout=env.float("PARLEY_IDLE_TIMEOUT", 30.0, validate=positive),
+        log_keep=env.float("PARLEY_LOG_KEEP", 3600.0, validate=positive),
+        concurrency=env.int("PARLEY_CONCURRENCY", 200, validate=Range(1, 10_000)),
+        shutdown_grace=env.float("PARLEY_SHUTDOWN_GRACE", 5.0, validate=Range(0, 3600)),
+        log_level=env.log_level("PARLEY_LOG_LEVEL", "INFO") and env.str("PARLEY_LOG_LEVEL", "INFO").upper(),
+        limits=_limits(env),
+    )
+    _refuse_unknown(os.environ)
+    return settings
+
+
+def _limits(env: Env) -> Limits:
+    """`PARLEY_LIMIT_ROOMS` and so on, one for each bound of domain.limits.Limits."""
+    given: dict[str, Any] = {}
+    for bound in fields(Limits):
+        given[bound.name] = env.int(_limit_name(bound.name), bound.default, validate=Range(1))
+    return Limits(**given)
+
+
+def _limit_name(bound: str) -> str:
+    return f"PARLEY_LIMIT_{bound.upper()}"
+
+
+def _database_url(env: Env, data_dir: Path) -> str:
+    url = env.str("PARLEY_DATABASE_URL", None)
+    if not url:
+        return f"sqlite:///{_made(data_dir) / 'parley.db'}"
+    if not url.startswith("sqlite:///"):
+        raise SettingError("PARLEY_DATABASE_URL: this version writes to SQLite only (sqlite:////path/to/file.db).")
+    return url
+
+
+def _made(data_dir: Path) -> Path:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        probe = data_dir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingError(f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}.") from None
+    return data_dir
+
+
+def _kept_secret(data_dir: Path) -> str:
+    """The secret of this data folder, made on first use and readable by its owner alone."""
+    path = _made(data_dir) / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        secret = path.read_text().strip()
+        if len(secret) < 32:
+            raise SettingError(f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable.") from None
+        return secret
+    with os.fdopen(descriptor, "w") as file:
+        secret = secrets.token_urlsafe(48)
+        file.write(secret)
+    return secret
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)}
+    known |= {_limit_name(bound.name) for bound in fields(Limits)} | {"PARLEY_MONGO_URL", "PARLEY_REDIS_URL"}
+    for name in environment:
+        if name.startswith("PARLEY_") and name not in known:
+            raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")
+
+
+def _readable(error: EnvError) -> str:
+    """The library's `Environment variable "X" invalid: [...]` as `X: ...`."""
+    text = str(error)
+    name = text.split('"')[1] if text.count('"') >= 2 else "environment"
+    reason = text.split(": ", 1)[-1].strip("[]'\"")
+    return f"{name}: {reason}"
