@@ -16,13 +16,20 @@ def database() -> Database:
     return Database(Settings.from_environment().database_url)
 
 
-def not_ours(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
+def not_ours(
+    _object: object, name: str | None, kind: str, _reflected: bool, _compared: object
+) -> bool:
     """Whether comparing should look at it: SQLite's full-text index keeps tables of its own."""
     return not (kind == "table" and (name or "").startswith("messages_fts"))
 
 
 map_entities()
 with database().writing() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, include_object=not_ours)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=True,
+        include_object=not_ours,
+    )
     context.run_migrations()
     connection.commit()

@@ -78,7 +78,9 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deletion_id", sa.Uuid()),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["deletion_id"], ["deletions.id"], name="fk_rooms_deletion_id_deletions"),
+        sa.ForeignKeyConstraint(
+            ["deletion_id"], ["deletions.id"], name="fk_rooms_deletion_id_deletions"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_rooms"),
     )
     op.create_index("ix_rooms_owner_deletion_id", "rooms", ["owner", "deletion_id"])
@@ -99,13 +101,27 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deletion_id", sa.Uuid()),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["deletion_id"], ["deletions.id"], name="fk_conversations_deletion_id_deletions"),
-        sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms"),
+        sa.ForeignKeyConstraint(
+            ["deletion_id"],
+            ["deletions.id"],
+            name="fk_conversations_deletion_id_deletions",
+        ),
+        sa.ForeignKeyConstraint(
+            ["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_conversations"),
     )
     op.create_index("ix_conversations_deletion_id", "conversations", ["deletion_id"])
-    op.create_index("ix_conversations_owner_last_activity_at", "conversations", ["owner", "last_activity_at"])
-    op.create_index("ix_conversations_room_id_last_activity_at", "conversations", ["room_id", "last_activity_at"])
+    op.create_index(
+        "ix_conversations_owner_last_activity_at",
+        "conversations",
+        ["owner", "last_activity_at"],
+    )
+    op.create_index(
+        "ix_conversations_room_id_last_activity_at",
+        "conversations",
+        ["room_id", "last_activity_at"],
+    )
     op.create_table(
         "messages",
         sa.Column("number", NUMBER, autoincrement=True, nullable=False),
@@ -124,11 +140,16 @@ def upgrade() -> None:
         sa.Column("superseded_by", sa.Uuid()),
         sa.CheckConstraint("position >= 1", name="ck_messages_position_from_1"),
         sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], name="fk_messages_conversation_id_conversations"
+            ["conversation_id"],
+            ["conversations.id"],
+            name="fk_messages_conversation_id_conversations",
         ),
         sa.PrimaryKeyConstraint("number", name="pk_messages"),
         sa.UniqueConstraint(
-            "conversation_id", "position", "version", name="uq_messages_conversation_id_position_version"
+            "conversation_id",
+            "position",
+            "version",
+            name="uq_messages_conversation_id_position_version",
         ),
         sa.UniqueConstraint("id", name="uq_messages_id"),
     )
@@ -155,16 +176,33 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True)),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], name="fk_replies_conversation_id_conversations"
+            ["conversation_id"],
+            ["conversations.id"],
+            name="fk_replies_conversation_id_conversations",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_replies"),
     )
-    op.create_index("ix_replies_live_owner", "replies", ["owner"], sqlite_where=LIVE, postgresql_where=LIVE)
     op.create_index(
-        "ix_replies_live_status", "replies", ["status", "created_at"], sqlite_where=LIVE, postgresql_where=LIVE
+        "ix_replies_live_owner",
+        "replies",
+        ["owner"],
+        sqlite_where=LIVE,
+        postgresql_where=LIVE,
     )
     op.create_index(
-        "uq_replies_one_live", "replies", ["conversation_id"], unique=True, sqlite_where=LIVE, postgresql_where=LIVE
+        "ix_replies_live_status",
+        "replies",
+        ["status", "created_at"],
+        sqlite_where=LIVE,
+        postgresql_where=LIVE,
+    )
+    op.create_index(
+        "uq_replies_one_live",
+        "replies",
+        ["conversation_id"],
+        unique=True,
+        sqlite_where=LIVE,
+        postgresql_where=LIVE,
     )
     if op.get_bind().dialect.name == "sqlite":
         for statement in FULL_TEXT:

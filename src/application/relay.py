@@ -28,7 +28,9 @@ class Relay:
         delivered_in_all = 0
         while True:
             pending = self.outbox.pending(_BATCH)
-            delivered = [recorded.number for recorded in pending if self._deliver(recorded)]
+            delivered = [
+                recorded.number for recorded in pending if self._deliver(recorded)
+            ]
             self.outbox.delivered(delivered)
             delivered_in_all += len(delivered)
             if len(pending) < _BATCH or not delivered:
@@ -39,6 +41,10 @@ class Relay:
             for subscriber in self.subscribers:
                 subscriber(recorded)
         except Exception:
-            log.exception("event %s (%s) could not be delivered and stays in the outbox", recorded.number, recorded.name)
+            log.exception(
+                "event %s (%s) could not be delivered and stays in the outbox",
+                recorded.number,
+                recorded.name,
+            )
             return False
         return True

@@ -40,7 +40,9 @@ class Agents(Mapping[str, Agent]):
         if name is None:
             return self.default
         if name not in self._by_name:
-            raise Invalid({"agent": f"There is no agent {name!r}. There are: {', '.join(self)}."})
+            raise Invalid(
+                {"agent": f"There is no agent {name!r}. There are: {', '.join(self)}."}
+            )
         return self._by_name[name]
 
 
@@ -53,7 +55,9 @@ _MANNER = (
 
 # The portfolio seed's four context types (general, project, experience, skills).
 BUILT_IN = Agents(
-    Agent("general", "Answers any question.", f"You are a helpful assistant. {_MANNER}"),
+    Agent(
+        "general", "Answers any question.", f"You are a helpful assistant. {_MANNER}"
+    ),
     Agent(
         "project",
         "Explains projects: what they are for, how they are built, where they stand.",

@@ -104,7 +104,9 @@ class Conversation(Recorder):
             id=id,
             owner=owner.key,
             room_id=room_id,
-            title=limits.text("title", title, limits.conversation_title) if title is not None else "",
+            title=limits.text("title", title, limits.conversation_title)
+            if title is not None
+            else "",
             agent=agents.named(agent).name,
             metadata=limits.metadata(metadata),
             created_at=now,
@@ -167,7 +169,9 @@ class Conversation(Recorder):
         if not self.title:
             self.title = _shortened(text, _TITLE_FROM_QUESTION)
         self._take(question, now)
-        return question, self._queue_reply(reply_id, question.position + 1, 1, answering, now)
+        return question, self._queue_reply(
+            reply_id, question.position + 1, 1, answering, now
+        )
 
     def regenerate(
         self,
@@ -182,16 +186,34 @@ class Conversation(Recorder):
 
         Raises Conflict `not_last_answer` or `reply_in_progress`, or Limited `too_many_live_replies`.
         """
-        if answer.role is not Role.ASSISTANT or answer.superseded_by or answer.position != self.next_position - 1:
-            raise Conflict("not_last_answer", "Only the last answer of a conversation can be regenerated.")
+        if (
+            answer.role is not Role.ASSISTANT
+            or answer.superseded_by
+            or answer.position != self.next_position - 1
+        ):
+            raise Conflict(
+                "not_last_answer",
+                "Only the last answer of a conversation can be regenerated.",
+            )
         self.require_no_live_reply()
         _require_slot(live_replies, limits)
         answer.superseded_by = reply_id
         self.message_count -= 1
         self.record(
-            MessageSuperseded(subject_id=self.id, at=now, message_id=answer.id, position=answer.position)
+            MessageSuperseded(
+                subject_id=self.id,
+                at=now,
+                message_id=answer.id,
+                position=answer.position,
+            )
         )
-        return self._queue_reply(reply_id, answer.position, answer.version + 1, answer.agent or self.agent, now)
+        return self._queue_reply(
+            reply_id,
+            answer.position,
+            answer.version + 1,
+            answer.agent or self.agent,
+            now,
+        )
 
     def take_answer(self, reply: Reply, now: datetime) -> Message:
         """The message that an ended reply leaves, at the position kept for it; its text may be empty."""
@@ -237,7 +259,9 @@ class Conversation(Recorder):
         self.updated_at = now
         self.record(ConversationRestored(subject_id=self.id, at=now))
 
-    def _queue_reply(self, reply_id: UUID, position: int, version: int, agent: str, now: datetime) -> Reply:
+    def _queue_reply(
+        self, reply_id: UUID, position: int, version: int, agent: str, now: datetime
+    ) -> Reply:
         self.live_reply_id = reply_id
         return Reply.queue(
             id=reply_id,
@@ -257,7 +281,14 @@ class Conversation(Recorder):
             "preview": _shortened(message.content, _PREVIEW),
             "created_at": message.created_at.isoformat(),
         }
-        self.record(MessagePosted(subject_id=self.id, at=now, message_id=message.id, position=message.position))
+        self.record(
+            MessagePosted(
+                subject_id=self.id,
+                at=now,
+                message_id=message.id,
+                position=message.position,
+            )
+        )
 
 
 def _require_slot(live_replies: int, limits: Limits) -> None:

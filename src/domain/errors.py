@@ -100,7 +100,9 @@ class Limited(ParleyError):
 
     category = Category.LIMITED
 
-    def __init__(self, slug: str, message: str, *, retry_after: int, **details: object) -> None:
+    def __init__(
+        self, slug: str, message: str, *, retry_after: int, **details: object
+    ) -> None:
         super().__init__(message, retry_after=retry_after, **details)
         self.slug = slug
         self.retry_after = retry_after

@@ -31,7 +31,11 @@ class Limits:
         if not stripped:
             raise Invalid({field: "Must not be empty."})
         if len(stripped) > at_most:
-            raise Invalid({field: f"Must be at most {at_most:,} characters long, but has {len(stripped):,}."})
+            raise Invalid(
+                {
+                    field: f"Must be at most {at_most:,} characters long, but has {len(stripped):,}."
+                }
+            )
         if "\x00" in stripped:
             raise Invalid({field: "Must not contain the NUL character."})
         return stripped
@@ -40,7 +44,11 @@ class Limits:
         """A copy of `value`; raises Invalid when its JSON is over `metadata_bytes`."""
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > self.metadata_bytes:
-            raise Invalid({"metadata": f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."})
+            raise Invalid(
+                {
+                    "metadata": f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."
+                }
+            )
         if b"\\u0000" in encoded:
             raise Invalid({"metadata": "Must not contain the NUL character."})
         return dict(value)

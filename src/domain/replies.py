@@ -93,7 +93,15 @@ class Reply(Recorder):
 
     @classmethod
     def queue(
-        cls, *, id: UUID, conversation_id: UUID, owner: str, position: int, version: int, agent: str, now: datetime
+        cls,
+        *,
+        id: UUID,
+        conversation_id: UUID,
+        owner: str,
+        position: int,
+        version: int,
+        agent: str,
+        now: datetime,
     ) -> Reply:
         """A reply that waits for a worker, its place in the conversation reserved."""
         reply = cls(
@@ -105,7 +113,9 @@ class Reply(Recorder):
             agent=agent,
             created_at=now,
         )
-        reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id))
+        reply.record(
+            ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id)
+        )
         return reply
 
     @property
@@ -134,7 +144,9 @@ class Reply(Recorder):
         if self.is_live and self.cancel_requested_at is None:
             self.cancel_requested_at = now
 
-    def end(self, outcome: Outcome, *, epoch: int, final_seq: int, now: datetime) -> None:
+    def end(
+        self, outcome: Outcome, *, epoch: int, final_seq: int, now: datetime
+    ) -> None:
         """Reach a final status as the owner of `epoch`; raises LeaseLost when that epoch is over."""
         if epoch != self.epoch or not self.is_live:
             raise LeaseLost(self.id, epoch)
@@ -147,7 +159,12 @@ class Reply(Recorder):
         self.lease_until = None
         self.finished_at = now
         self.record(
-            ReplyEnded(subject_id=self.id, at=now, conversation_id=self.conversation_id, status=self.status.value)
+            ReplyEnded(
+                subject_id=self.id,
+                at=now,
+                conversation_id=self.conversation_id,
+                status=self.status.value,
+            )
         )
 
     def take_over(self, now: datetime) -> None:
@@ -159,21 +176,37 @@ class Reply(Recorder):
 
     def requeue(self, now: datetime) -> bool:
         """Go back to the queue if nothing was emitted and attempts are left; says whether it did."""
-        if self.text or self.attempts >= ATTEMPTS or self.cancel_requested_at is not None:
+        if (
+            self.text
+            or self.attempts >= ATTEMPTS
+            or self.cancel_requested_at is not None
+        ):
             return False
         self.status = ReplyStatus.QUEUED
         self.lease_until = None
-        self.record(ReplyQueued(subject_id=self.id, at=now, conversation_id=self.conversation_id))
+        self.record(
+            ReplyQueued(
+                subject_id=self.id, at=now, conversation_id=self.conversation_id
+            )
+        )
         return True
 
     def abandoned_outcome(self) -> Outcome:
         """How a reply ends whose worker is gone: stopped if that was asked for, else interrupted, its text kept."""
         if self.cancel_requested_at is not None:
-            return Outcome(status=ReplyStatus.CANCELLED, text=self.text, sources=self.sources, metadata=self.metadata)
+            return Outcome(
+                status=ReplyStatus.CANCELLED,
+                text=self.text,
+                sources=self.sources,
+                metadata=self.metadata,
+            )
         return Outcome(
             status=ReplyStatus.INTERRUPTED,
             text=self.text,
-            error={"code": "interrupted", "message": "The process that was writing this reply ended before it was done."},
+            error={
+                "code": "interrupted",
+                "message": "The process that was writing this reply ended before it was done.",
+            },
             sources=self.sources,
             metadata=self.metadata,
         )

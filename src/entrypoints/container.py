@@ -24,14 +24,24 @@ from application.conversations.commands import (
     RestoreConversationHandler,
     StartConversationHandler,
 )
-from application.facade import Application, ConversationCommands, ReplyCommands, RoomCommands
+from application.facade import (
+    Application,
+    ConversationCommands,
+    ReplyCommands,
+    RoomCommands,
+)
 from application.ports.language import LanguageModel
 from application.relay import Relay
 from application.replies.ending import CancelReplyHandler, ReplyEnding
 from application.replies.generating import GenerateReply, Pace
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
-from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
+from application.rooms.commands import (
+    ChangeRoomHandler,
+    DeleteRoomHandler,
+    OpenRoomHandler,
+    RestoreRoomHandler,
+)
 from application.visitors.commands import WelcomeVisitorHandler
 from domain.agents import BUILT_IN
 from entrypoints.settings import Settings
@@ -81,17 +91,23 @@ class Container(containers.DeclarativeContainer):
     queue = providers.Singleton(InProcessQueue, settings.provided.concurrency)
     reply_log = providers.Singleton(InProcessReplyLog, settings.provided.log_keep)
     cancellations = providers.Singleton(InProcessCancellations)
-    tokens = providers.Singleton(JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock)
+    tokens = providers.Singleton(
+        JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock
+    )
 
     # Language
     model = providers.Singleton(_model, settings)
     fallback = providers.Singleton(_fallback, settings)
-    knowledge = providers.Singleton(Documentation, _PROJECT / "README.md", _PROJECT / "docs")
+    knowledge = providers.Singleton(
+        Documentation, _PROJECT / "README.md", _PROJECT / "docs"
+    )
 
     # Use cases
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
-    cancel = providers.Singleton(CancelReplyHandler, start_work, cancellations, watch, ending, clock)
+    cancel = providers.Singleton(
+        CancelReplyHandler, start_work, cancellations, watch, ending, clock
+    )
     generate = providers.Singleton(
         GenerateReply,
         start_work,
@@ -104,7 +120,9 @@ class Container(containers.DeclarativeContainer):
         agents,
         clock,
         pace=providers.Factory(
-            Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout
+            Pace,
+            timeout=settings.provided.reply_timeout,
+            idle_timeout=settings.provided.idle_timeout,
         ),
         history=limits.history,
     )
@@ -114,34 +132,60 @@ class Container(containers.DeclarativeContainer):
             RoomCommands,
             open=providers.Factory(OpenRoomHandler, start_work, ids, clock, limits),
             change=providers.Factory(ChangeRoomHandler, start_work, clock, limits),
-            delete=providers.Factory(DeleteRoomHandler, start_work, cancellations, ids, clock),
+            delete=providers.Factory(
+                DeleteRoomHandler, start_work, cancellations, ids, clock
+            ),
             restore=providers.Factory(RestoreRoomHandler, start_work, clock, limits),
         ),
         conversations=providers.Factory(
             ConversationCommands,
-            start=providers.Factory(StartConversationHandler, start_work, ids, clock, agents, limits),
-            change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
-            delete=providers.Factory(DeleteConversationHandler, start_work, cancellations, ids, clock),
+            start=providers.Factory(
+                StartConversationHandler, start_work, ids, clock, agents, limits
+            ),
+            change=providers.Factory(
+                ChangeConversationHandler, start_work, clock, agents, limits
+            ),
+            delete=providers.Factory(
+                DeleteConversationHandler, start_work, cancellations, ids, clock
+            ),
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
-            ask=providers.Factory(AskQuestionHandler, start_work, queue, cancel, ids, clock, agents, limits),
+            ask=providers.Factory(
+                AskQuestionHandler,
+                start_work,
+                queue,
+                cancel,
+                ids,
+                clock,
+                agents,
+                limits,
+            ),
         ),
         replies=providers.Factory(
             ReplyCommands,
             generate=generate,
             cancel=cancel,
-            regenerate=providers.Factory(RegenerateReplyHandler, start_work, queue, ids, clock, limits),
+            regenerate=providers.Factory(
+                RegenerateReplyHandler, start_work, queue, ids, clock, limits
+            ),
             watch=watch,
             sweep=providers.Factory(SweepReplies, start_work, queue, clock),
             reap=providers.Factory(ReapReplies, start_work, ending, queue, clock),
         ),
         welcome_visitor=providers.Factory(
-            WelcomeVisitorHandler, start_work, tokens, ids, clock, settings.provided.visitor_lifetime
+            WelcomeVisitorHandler,
+            start_work,
+            tokens,
+            ids,
+            clock,
+            settings.provided.visitor_lifetime,
         ),
         read=reader,
         relay=relay,
         tokens=tokens,
         agents=agents,
         parts=providers.Dict(
-            database=database.provided.ping, model=model.provided.ping, knowledge=knowledge.provided.ping
+            database=database.provided.ping,
+            model=model.provided.ping,
+            knowledge=knowledge.provided.ping,
         ),
     )

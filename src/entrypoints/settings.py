@@ -72,7 +72,9 @@ class Settings:
 def _read(env: Env) -> Settings:
     for name in ("PARLEY_MONGO_URL", "PARLEY_REDIS_URL"):
         if env.str(name, None):
-            raise SettingError(f"{name}: this version runs on its embedded parts only. Unset it.")
+            raise SettingError(
+                f"{name}: this version runs on its embedded parts only. Unset it."
+            )
     positive = Range(min=0, min_inclusive=False)
     data_dir = Path(env.str("PARLEY_DATA_DIR", "var")).resolve()
     settings = Settings(
@@ -80,7 +82,8 @@ def _read(env: Env) -> Settings:
         port=env.int("PARLEY_PORT", 8000, validate=Range(1, 65535)),
         data_dir=data_dir,
         database_url=_database_url(env, data_dir),
-        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir),
+        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32))
+        or _kept_secret(data_dir),
         jwt_secret=env.str("PARLEY_JWT_SECRET", None, validate=Length(min=32)),
         cookie_secure=env.bool("PARLEY_COOKIE_SECURE", False),
         visitor_days=env.int("PARLEY_VISITOR_DAYS", 30, validate=Range(1, 3650)),
@@ -95,7 +98,8 @@ def _read(env: Env) -> Settings:
         log_keep=env.float("PARLEY_LOG_KEEP", 3600.0, validate=positive),
         concurrency=env.int("PARLEY_CONCURRENCY", 200, validate=Range(1, 10_000)),
         shutdown_grace=env.float("PARLEY_SHUTDOWN_GRACE", 5.0, validate=Range(0, 3600)),
-        log_level=env.log_level("PARLEY_LOG_LEVEL", "INFO") and env.str("PARLEY_LOG_LEVEL", "INFO").upper(),
+        log_level=env.log_level("PARLEY_LOG_LEVEL", "INFO")
+        and env.str("PARLEY_LOG_LEVEL", "INFO").upper(),
         limits=_limits(env),
     )
     _refuse_unknown(os.environ)
@@ -106,7 +110,9 @@ def _limits(env: Env) -> Limits:
     """`PARLEY_LIMIT_ROOMS` and so on, one for each bound of domain.limits.Limits."""
     given: dict[str, Any] = {}
     for bound in fields(Limits):
-        given[bound.name] = env.int(_limit_name(bound.name), bound.default, validate=Range(1))
+        given[bound.name] = env.int(
+            _limit_name(bound.name), bound.default, validate=Range(1)
+        )
     return Limits(**given)
 
 
@@ -119,7 +125,9 @@ def _database_url(env: Env, data_dir: Path) -> str:
     if not url:
         return f"sqlite:///{_made(data_dir) / 'parley.db'}"
     if not url.startswith("sqlite:///"):
-        raise SettingError("PARLEY_DATABASE_URL: this version writes to SQLite only (sqlite:////path/to/file.db).")
+        raise SettingError(
+            "PARLEY_DATABASE_URL: this version writes to SQLite only (sqlite:////path/to/file.db)."
+        )
     return url
 
 
@@ -130,7 +138,9 @@ def _made(data_dir: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise SettingError(f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}.") from None
+        raise SettingError(
+            f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}."
+        ) from None
     return data_dir
 
 
@@ -142,7 +152,9 @@ def _kept_secret(data_dir: Path) -> str:
     except FileExistsError:
         secret = path.read_text().strip()
         if len(secret) < 32:
-            raise SettingError(f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable.") from None
+            raise SettingError(
+                f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable."
+            ) from None
         return secret
     with os.fdopen(descriptor, "w") as file:
         secret = secrets.token_urlsafe(48)
@@ -152,10 +164,15 @@ def _kept_secret(data_dir: Path) -> str:
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)}
-    known |= {_limit_name(bound.name) for bound in fields(Limits)} | {"PARLEY_MONGO_URL", "PARLEY_REDIS_URL"}
+    known |= {_limit_name(bound.name) for bound in fields(Limits)} | {
+        "PARLEY_MONGO_URL",
+        "PARLEY_REDIS_URL",
+    }
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:
-            raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")
+            raise SettingError(
+                f"{name}: there is no such setting. docs/settings.md lists them."
+            )
 
 
 def _readable(error: EnvError) -> str:

@@ -42,7 +42,10 @@ class JwtTokens:
 
     def verify(self, token: str) -> Principal:
         try:
-            ours = pyjwt.decode(token, options={"verify_signature": False}).get("iss") == _ISSUER
+            ours = (
+                pyjwt.decode(token, options={"verify_signature": False}).get("iss")
+                == _ISSUER
+            )
             claims = pyjwt.decode(
                 token,
                 self._secret if ours else self._user_secret,
@@ -53,9 +56,13 @@ class JwtTokens:
         except pyjwt.ExpiredSignatureError:
             raise TokenExpired("The token has expired. Get a new one.") from None
         except pyjwt.MissingRequiredClaimError as missing:
-            raise TokenInvalid(f"The token lacks the claim {missing.claim!r}.") from None
+            raise TokenInvalid(
+                f"The token lacks the claim {missing.claim!r}."
+            ) from None
         except pyjwt.InvalidTokenError:
-            raise TokenInvalid("The token is malformed, or not signed by someone Parley trusts.") from None
+            raise TokenInvalid(
+                "The token is malformed, or not signed by someone Parley trusts."
+            ) from None
         return _principal(claims, ours=ours)
 
 

@@ -39,9 +39,14 @@ class Documentation:
             "document UNINDEXED, title, heading, text, tokenize='porter unicode61 remove_diacritics 2')"
         )
         for file in _files(paths):
-            rows = [(file.name, *passage) for passage in _passages(file.read_text(encoding="utf-8"))]
+            rows = [
+                (file.name, *passage)
+                for passage in _passages(file.read_text(encoding="utf-8"))
+            ]
             self._index.executemany("INSERT INTO passages VALUES (?, ?, ?, ?)", rows)
-        self._count: int = self._index.execute("SELECT count(*) FROM passages").fetchone()[0]
+        self._count: int = self._index.execute(
+            "SELECT count(*) FROM passages"
+        ).fetchone()[0]
 
     def search(self, question: str, *, limit: int) -> Sequence[Passage]:
         words = _content_words(question)
@@ -57,7 +62,10 @@ class Documentation:
     def _search(self, words: Sequence[str], limit: int) -> list[Passage]:
         holders = {word: self._holders(word) for word in words}
         # A word that stands nowhere weighs most: a question about it is not about these documents.
-        weights = {word: math.log(1 + self._count / (len(rows) + 0.5)) for word, rows in holders.items()}
+        weights = {
+            word: math.log(1 + self._count / (len(rows) + 0.5))
+            for word, rows in holders.items()
+        }
         asked_for = sum(weights.values())
         anywhere = " OR ".join(f'"{word}"' for word in words)
         rows = self._index.execute(
@@ -67,21 +75,40 @@ class Documentation:
         ).fetchall()
         found = []
         for rowid, document, title, heading, text, distance in rows:
-            coverage = sum(weights[word] for word in words if rowid in holders[word]) / asked_for
+            coverage = (
+                sum(weights[word] for word in words if rowid in holders[word])
+                / asked_for
+            )
             if coverage >= _COVERAGE:
                 score = -distance * coverage
-                found.append(Passage(document=document, title=title, heading=heading, text=text, score=score))
+                found.append(
+                    Passage(
+                        document=document,
+                        title=title,
+                        heading=heading,
+                        text=text,
+                        score=score,
+                    )
+                )
         found.sort(key=lambda passage: -passage.score)
         return found[:limit]
 
     def _holders(self, word: str) -> set[int]:
-        rows = self._index.execute("SELECT rowid FROM passages WHERE passages MATCH ?", (f'"{word}"',))
+        rows = self._index.execute(
+            "SELECT rowid FROM passages WHERE passages MATCH ?", (f'"{word}"',)
+        )
         return {rowid for (rowid,) in rows}
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        yield from sorted(path.rglob("*.md")) if path.is_dir() else [path] if path.exists() else []
+        yield from (
+            sorted(path.rglob("*.md"))
+            if path.is_dir()
+            else [path]
+            if path.exists()
+            else []
+        )
 
 
 def _content_words(question: str) -> list[str]:

@@ -60,7 +60,9 @@ def abortable_client(limits: httpx2.Limits) -> httpx2.Client:
     """An HTTP client whose connections `Call.abort` can cut, through the environment's proxies if there are any."""
     client = httpx2.Client(limits=limits, follow_redirects=True)
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 # httpx offers no way in;
-        if isinstance(transport, httpx2.HTTPTransport):  # the tests of a silent model hold this in place
+        if isinstance(
+            transport, httpx2.HTTPTransport
+        ):  # the tests of a silent model hold this in place
             transport._pool._network_backend = _Backend()  # noqa: SLF001
     return client
 
@@ -74,7 +76,9 @@ class _Backend(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+        return _Stream(
+            super().connect_tcp(host, port, timeout, local_address, socket_options)
+        )
 
 
 class _Stream(httpcore2.NetworkStream):

@@ -13,7 +13,9 @@ import orjson
 from adapters.openai.connections import Call, abortable, abortable_client
 from application.ports.language import ModelError, Passage, Prompt
 
-_CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+_CONNECTIONS = httpx2.Limits(
+    max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0
+)
 
 _PASSAGES = "Passages that may help, to be cited by their numbers:\n\n"
 
@@ -27,7 +29,13 @@ class OpenAIModel:
     """
 
     def __init__(
-        self, *, api_key: str, base_url: str | None, model: str, retries: int = 2, idle_timeout: float = 30.0
+        self,
+        *,
+        api_key: str,
+        base_url: str | None,
+        model: str,
+        retries: int = 2,
+        idle_timeout: float = 30.0,
     ) -> None:
         self._model = model
         self._client = openai.OpenAI(
@@ -88,13 +96,20 @@ class OpenAIStream:
                 self._call = call
                 if not self._closed:
                     yield from self._read()
-        except (openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, OSError) as failure:
+        except (
+            openai.OpenAIError,
+            httpx2.HTTPError,
+            httpcore2.NetworkError,
+            OSError,
+        ) as failure:
             if not self._closed:
                 raise _translated(failure) from failure
 
     def _read(self) -> Iterator[str]:
         finished = False
-        with self._client.chat.completions.with_streaming_response.create(**self._request) as response:
+        with self._client.chat.completions.with_streaming_response.create(
+            **self._request
+        ) as response:
             for data in _events(response.iter_bytes()):
                 if data == b"[DONE]":
                     return
@@ -110,7 +125,9 @@ class OpenAIStream:
         try:
             chunk = orjson.loads(data)
             if "error" in chunk:
-                raise ModelError("model_failed", f"The model failed: {_message(chunk['error'])}")
+                raise ModelError(
+                    "model_failed", f"The model failed: {_message(chunk['error'])}"
+                )
             usage = chunk.get("usage")
             if usage:
                 self._metadata["usage"] = {
@@ -125,7 +142,10 @@ class OpenAIStream:
                 self._metadata["finish_reason"] = reason
             return choice["delta"].get("content"), reason
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as misfit:
-            raise ModelError("model_failed", "The model's server does not speak the Chat Completions wire.") from misfit
+            raise ModelError(
+                "model_failed",
+                "The model's server does not speak the Chat Completions wire.",
+            ) from misfit
 
 
 def _events(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -144,9 +164,14 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     """The Chat Completions messages: instructions, passages, then the turns."""
     messages = [{"role": "system", "content": prompt.agent.instructions}]
     if prompt.passages:
-        numbered = "\n\n".join(_numbered(number, passage) for number, passage in enumerate(prompt.passages, start=1))
+        numbered = "\n\n".join(
+            _numbered(number, passage)
+            for number, passage in enumerate(prompt.passages, start=1)
+        )
         messages.append({"role": "system", "content": _PASSAGES + numbered})
-    messages.extend({"role": turn.role, "content": turn.content} for turn in prompt.turns)
+    messages.extend(
+        {"role": turn.role, "content": turn.content} for turn in prompt.turns
+    )
     return messages
 
 
@@ -160,16 +185,31 @@ def _translated(failure: Exception) -> ModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             return ModelError("model_timeout", "The model did not answer in time.")
         case openai.APIStatusError(status_code=429):
-            return ModelError("model_overloaded", "The model takes no more requests at the moment.")
+            return ModelError(
+                "model_overloaded", "The model takes no more requests at the moment."
+            )
         case openai.APIStatusError(status_code=status) if status >= 500:
-            return ModelError("model_failed", f"The model's server failed with status {status}.")
+            return ModelError(
+                "model_failed", f"The model's server failed with status {status}."
+            )
         case openai.APIStatusError(status_code=status):
-            return ModelError("model_refused", f"The model's server refused the request with status {status}.")
+            return ModelError(
+                "model_refused",
+                f"The model's server refused the request with status {status}.",
+            )
         case openai.APIConnectionError():
-            return ModelError("model_unreachable", "The model's server cannot be reached.")
+            return ModelError(
+                "model_unreachable", "The model's server cannot be reached."
+            )
         case _:
-            return ModelError("model_broke_off", "The connection to the model broke off.")
+            return ModelError(
+                "model_broke_off", "The connection to the model broke off."
+            )
 
 
 def _message(error: object) -> str:
-    return str(error.get("message", "no reason given")) if isinstance(error, dict) else str(error)
+    return (
+        str(error.get("message", "no reason given"))
+        if isinstance(error, dict)
+        else str(error)
+    )

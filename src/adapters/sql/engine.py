@@ -62,9 +62,13 @@ def translated() -> Iterator[None]:
     try:
         yield
     except StaleDataError as stale:
-        raise ConcurrentChange("Somebody else changed this at the same time. Try again.") from stale
+        raise ConcurrentChange(
+            "Somebody else changed this at the same time. Try again."
+        ) from stale
     except (OperationalError, InterfaceError) as failure:
-        raise StorageUnavailable(f"The database does not answer: {_reason(failure)}") from failure
+        raise StorageUnavailable(
+            f"The database does not answer: {_reason(failure)}"
+        ) from failure
 
 
 def _reason(failure: DBAPIError) -> str:
@@ -76,7 +80,11 @@ def _sqlite_engine(url: str) -> Engine:
         url,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},
+        connect_args={
+            "timeout": _BUSY_TIMEOUT,
+            "check_same_thread": False,
+            "isolation_level": None,
+        },
         pool_size=10,
         max_overflow=20,
     )
@@ -85,7 +93,12 @@ def _sqlite_engine(url: str) -> Engine:
     def configure(connection: Any, _record: Any) -> None:
         # WAL lets readers go on beside the writer. NORMAL loses nothing when the process dies;
         # a power cut may take the last transactions, never the file.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

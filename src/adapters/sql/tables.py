@@ -49,17 +49,29 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
         """Refuse naive times: they would be read as some other zone's."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"a naive time: {value!r}")
-        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return (
+            value.astimezone(UTC).replace(tzinfo=None)
+            if dialect.name == "sqlite"
+            else value
+        )
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
         """Put the zone back."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        return (
+            value.replace(tzinfo=UTC)
+            if value is not None and value.tzinfo is None
+            else value
+        )
 
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
@@ -69,7 +81,11 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 def _words(kind: type[Any], length: int = 20) -> Enum:
     """An enumeration as its words: a new word needs no change of the type."""
     return Enum(
-        kind, native_enum=False, create_constraint=False, length=length, values_callable=lambda k: [e.value for e in k]
+        kind,
+        native_enum=False,
+        create_constraint=False,
+        length=length,
+        values_callable=lambda k: [e.value for e in k],
     )
 
 
@@ -179,9 +195,21 @@ replies = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
-    Index("uq_replies_one_live", "conversation_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(
+        "uq_replies_one_live",
+        "conversation_id",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
     Index("ix_replies_live_owner", "owner", sqlite_where=_LIVE, postgresql_where=_LIVE),
-    Index("ix_replies_live_status", "status", "created_at", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(
+        "ix_replies_live_status",
+        "status",
+        "created_at",
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
 )
 
 outbox = Table(
@@ -201,8 +229,12 @@ def map_entities() -> None:
     if mappers.mappers:
         return
     mappers.map_imperatively(Room, rooms, version_id_col=rooms.c.version)
-    mappers.map_imperatively(Conversation, conversations, version_id_col=conversations.c.version)
-    mappers.map_imperatively(Message, messages, primary_key=[messages.c.id], exclude_properties=["number"])
+    mappers.map_imperatively(
+        Conversation, conversations, version_id_col=conversations.c.version
+    )
+    mappers.map_imperatively(
+        Message, messages, primary_key=[messages.c.id], exclude_properties=["number"]
+    )
     mappers.map_imperatively(Reply, replies)
     mappers.map_imperatively(Deletion, deletions)
     configure_mappers()

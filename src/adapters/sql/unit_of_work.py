@@ -14,7 +14,15 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from adapters.sql.engine import Database, translated
-from adapters.sql.tables import conversations, map_entities, messages, outbox, replies, rooms, visitors
+from adapters.sql.tables import (
+    conversations,
+    map_entities,
+    messages,
+    outbox,
+    replies,
+    rooms,
+    visitors,
+)
 from application.ports.persistence import Checkpoint
 from domain.conversations import Conversation, Message
 from domain.deletions import Deletion
@@ -40,8 +48,12 @@ class _Kept:
         self.session.add(entity)
         self.met[id(entity)] = entity
 
-    def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
-        entity = self.session.get(kind, key, with_for_update=True if lock else None, populate_existing=lock)
+    def get(
+        self, kind: type[_Entity], key: UUID, *, lock: bool = True
+    ) -> _Entity | None:
+        entity = self.session.get(
+            kind, key, with_for_update=True if lock else None, populate_existing=lock
+        )
         if entity is not None:
             self.met[id(entity)] = entity
         return entity
@@ -79,7 +91,10 @@ class SqlUnitOfWork:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._kept.session.close()
         self._transaction.__exit__(kind, error, trace)
@@ -88,9 +103,15 @@ class SqlUnitOfWork:
         """Write everything with its events, or nothing."""
         with translated():
             self._kept.session.flush()
-            events = [event for entity in self._kept.met.values() for event in entity.release_events()]
+            events = [
+                event
+                for entity in self._kept.met.values()
+                for event in entity.release_events()
+            ]
             if events:
-                self._connection.execute(insert(outbox), [_row(event) for event in events])
+                self._connection.execute(
+                    insert(outbox), [_row(event) for event in events]
+                )
             self._kept.session.commit()
             self._connection.commit()
 
@@ -104,12 +125,16 @@ class SqlRooms:
     def add(self, room: Room) -> None:
         self._kept.add(room)
 
-    def get(self, room_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Room:
+    def get(
+        self, room_id: UUID, *, for_: Principal, deleted: bool | None = False
+    ) -> Room:
         room = self._kept.get(Room, room_id)
         return _authorised(room, "room", room_id, for_, deleted)
 
     def count(self, owner: str) -> int:
-        counting = select(func.count()).where(rooms.c.owner == owner, rooms.c.deletion_id.is_(None))
+        counting = select(func.count()).where(
+            rooms.c.owner == owner, rooms.c.deletion_id.is_(None)
+        )
         return self._kept.session.execute(counting).scalar_one()
 
 
@@ -122,12 +147,16 @@ class SqlConversations:
     def add(self, conversation: Conversation) -> None:
         self._kept.add(conversation)
 
-    def get(self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Conversation:
+    def get(
+        self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False
+    ) -> Conversation:
         conversation = self._kept.get(Conversation, conversation_id)
         return _authorised(conversation, "conversation", conversation_id, for_, deleted)
 
     def in_room(self, room_id: UUID) -> Sequence[Conversation]:
-        wanted = select(Conversation).where(conversations.c.room_id == room_id, conversations.c.deletion_id.is_(None))
+        wanted = select(Conversation).where(
+            conversations.c.room_id == room_id, conversations.c.deletion_id.is_(None)
+        )
         return self._kept.all(wanted.with_for_update())
 
     def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
@@ -150,7 +179,9 @@ class SqlMessages:
             raise NotFound("message", message_id)
         return message
 
-    def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
+    def window(
+        self, conversation_id: UUID, *, before: int, limit: int
+    ) -> Sequence[Message]:
         wanted = (
             select(Message)
             .where(
@@ -178,10 +209,14 @@ class SqlReplies:
         return _owned(reply, "reply", reply_id, for_)
 
     def peek(self, reply_id: UUID, *, for_: Principal) -> Reply:
-        return _owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
+        return _owned(
+            self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_
+        )
 
     def count_live(self, owner: str) -> int:
-        counting = select(func.count()).where(replies.c.owner == owner, replies.c.status.in_(LIVE))
+        counting = select(func.count()).where(
+            replies.c.owner == owner, replies.c.status.in_(LIVE)
+        )
         return self._kept.session.execute(counting).scalar_one()
 
     def checkpoint(self, checkpoint: Checkpoint) -> bool:
@@ -192,7 +227,11 @@ class SqlReplies:
                 replies.c.epoch == checkpoint.epoch,
                 replies.c.status == ReplyStatus.RUNNING,
             )
-            .values(text=checkpoint.text, seq_ceiling=checkpoint.seq_ceiling, lease_until=checkpoint.lease_until)
+            .values(
+                text=checkpoint.text,
+                seq_ceiling=checkpoint.seq_ceiling,
+                lease_until=checkpoint.lease_until,
+            )
             .returning(replies.c.cancel_requested_at)
         )
         row = self._kept.session.execute(writing).one_or_none()
@@ -201,14 +240,28 @@ class SqlReplies:
         return row.cancel_requested_at is not None
 
     def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
-        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)
-        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
+        wanted = select(replies.c.id).where(
+            replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before
+        )
+        return (
+            self._kept.session.execute(
+                wanted.order_by(replies.c.created_at).limit(limit)
+            )
+            .scalars()
+            .all()
+        )
 
     def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
         wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.RUNNING)
         if expired_at is not None:
             wanted = wanted.where(replies.c.lease_until <= expired_at)
-        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
+        return (
+            self._kept.session.execute(
+                wanted.order_by(replies.c.created_at).limit(limit)
+            )
+            .scalars()
+            .all()
+        )
 
 
 class SqlDeletions:
@@ -235,11 +288,17 @@ class SqlVisitors:
         self._kept = kept
 
     def add(self, visitor_id: UUID, seen_at: datetime) -> None:
-        self._kept.session.execute(insert(visitors).values(id=visitor_id, created_at=seen_at))
+        self._kept.session.execute(
+            insert(visitors).values(id=visitor_id, created_at=seen_at)
+        )
 
 
 def _authorised(
-    thing: _Deletable | None, kind: str, wanted: UUID, principal: Principal, deleted: bool | None
+    thing: _Deletable | None,
+    kind: str,
+    wanted: UUID,
+    principal: Principal,
+    deleted: bool | None,
 ) -> _Deletable:
     owned = _owned(thing, kind, wanted, principal)
     if deleted is not None and (owned.deletion_id is not None) is not deleted:
@@ -247,7 +306,9 @@ def _authorised(
     return owned
 
 
-def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) -> _Owned:
+def _owned(
+    thing: _Owned | None, kind: str, wanted: UUID, principal: Principal
+) -> _Owned:
     if thing is None:
         raise NotFound(kind, wanted)
     principal.authorise(thing, kind)
@@ -256,4 +317,8 @@ def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) 
 
 def _row(event: Event) -> dict[str, Any]:
     values = {field.name: getattr(event, field.name) for field in fields(event)}
-    return {"name": type(event).__name__, "subject_id": event.subject_id, "payload": values}
+    return {
+        "name": type(event).__name__,
+        "subject_id": event.subject_id,
+        "payload": values,
+    }

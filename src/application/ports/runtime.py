@@ -18,7 +18,13 @@ Now = Callable[[], datetime]
 """The present time, aware, in UTC."""
 
 TERMINAL_EVENTS = frozenset(
-    {"reply.completed", "reply.cancelled", "reply.failed", "reply.timed_out", "reply.interrupted"}
+    {
+        "reply.completed",
+        "reply.cancelled",
+        "reply.failed",
+        "reply.timed_out",
+        "reply.interrupted",
+    }
 )
 
 
@@ -75,7 +81,9 @@ class Cancellations(Protocol):
 
     def announce(self, reply_id: UUID) -> None: ...
 
-    def listen(self, reply_id: UUID, heard: Callable[[], None]) -> AbstractContextManager[None]:
+    def listen(
+        self, reply_id: UUID, heard: Callable[[], None]
+    ) -> AbstractContextManager[None]:
         """Call `heard` (from any thread, at most a few times) on announcements while the context is open."""
         ...
 

@@ -11,8 +11,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from application.ports.language import Knowledge, LanguageModel, ModelError, ModelStream, Passage, Prompt
-from application.ports.persistence import Checkpoint, ConcurrentChange, StartWork, StorageUnavailable
+from application.ports.language import (
+    Knowledge,
+    LanguageModel,
+    ModelError,
+    ModelStream,
+    Passage,
+    Prompt,
+)
+from application.ports.persistence import (
+    Checkpoint,
+    ConcurrentChange,
+    StartWork,
+    StorageUnavailable,
+)
 from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
@@ -127,14 +139,22 @@ class _Attempt:
         try:
             agent = self._task.agents.named(reply.agent)
             passages = self._passages_for(history)
-            outcome = self._answer(prompt_from(agent, history, passages), started, metadata)
+            outcome = self._answer(
+                prompt_from(agent, history, passages), started, metadata
+            )
         except LeaseLost:
             raise
         except Exception:
             log.exception("reply %s: unexpected failure", self._reply_id)
-            outcome = self._outcome(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
+            outcome = self._outcome(
+                ReplyStatus.FAILED,
+                "internal_error",
+                "Something went wrong on our side.",
+            )
         if outcome is None:
-            self._task.ending.take_over(self._reply_id, if_=lambda reply, now: reply.epoch == self._epoch)
+            self._task.ending.take_over(
+                self._reply_id, if_=lambda reply, now: reply.epoch == self._epoch
+            )
             return
         self._emit_delta()
         sources = cited(self._text, passages)
@@ -143,9 +163,17 @@ class _Attempt:
         metadata["response_time_ms"] = _milliseconds(time.monotonic() - started)
         metadata["chunks_used"] = len(passages)
         if self._first_delta_at is not None:
-            metadata["time_to_first_token_ms"] = _milliseconds(self._first_delta_at - started)
+            metadata["time_to_first_token_ms"] = _milliseconds(
+                self._first_delta_at - started
+            )
         self._end(
-            Outcome(status=outcome.status, text=self._text, error=outcome.error, sources=sources, metadata=metadata)
+            Outcome(
+                status=outcome.status,
+                text=self._text,
+                error=outcome.error,
+                sources=sources,
+                metadata=metadata,
+            )
         )
 
     def _claim(self) -> tuple[Reply, Sequence[Message]]:
@@ -154,33 +182,58 @@ class _Attempt:
         with task.start_work() as work:
             reply = work.replies.get(self._reply_id, for_=SYSTEM)
             first_seq = reply.claim(task.now())
-            history = work.messages.window(reply.conversation_id, before=reply.position, limit=task.history)
+            history = work.messages.window(
+                reply.conversation_id, before=reply.position, limit=task.history
+            )
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
-        self._next_seq = task.log.open(self._reply_id, epoch=self._epoch, first_seq=first_seq)
-        self._append("reply.started", {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts})
+        self._next_seq = task.log.open(
+            self._reply_id, epoch=self._epoch, first_seq=first_seq
+        )
+        self._append(
+            "reply.started",
+            {
+                "reply_id": str(reply.id),
+                "agent": reply.agent,
+                "attempt": reply.attempts,
+            },
+        )
         return reply, history
 
     def _passages_for(self, history: Sequence[Message]) -> Sequence[Passage]:
         if not history:
             return ()
         try:
-            return self._task.knowledge.search(history[-1].content, limit=self._task.passages)
+            return self._task.knowledge.search(
+                history[-1].content, limit=self._task.passages
+            )
         except Exception:
-            log.exception("reply %s: answering without passages, the search failed", self._reply_id)
+            log.exception(
+                "reply %s: answering without passages, the search failed",
+                self._reply_id,
+            )
             return ()
 
-    def _answer(self, prompt: Prompt, started: float, metadata: dict[str, object]) -> Outcome | None:
+    def _answer(
+        self, prompt: Prompt, started: float, metadata: dict[str, object]
+    ) -> Outcome | None:
         """How it ended, or None when this process must hand over."""
         task = self._task
         if self._cancelled:
             return self._outcome(ReplyStatus.CANCELLED)
         outcome, failure = self._pump(task.model.stream(prompt), started, metadata)
         if failure is not None and not self._text and task.fallback is not None:
-            log.warning("reply %s: %s (%s), answering from the fallback", self._reply_id, failure, failure.slug)
+            log.warning(
+                "reply %s: %s (%s), answering from the fallback",
+                self._reply_id,
+                failure,
+                failure.slug,
+            )
             metadata["fallback"] = {"code": failure.slug, "message": failure.message}
-            outcome, failure = self._pump(task.fallback.stream(prompt), started, metadata)
+            outcome, failure = self._pump(
+                task.fallback.stream(prompt), started, metadata
+            )
         if failure is not None:
             return self._outcome(ReplyStatus.FAILED, failure.slug, failure.message)
         return outcome
@@ -195,7 +248,9 @@ class _Attempt:
             stream.close()
             metadata.update(stream.metadata)
 
-    def _flow(self, source: _Source, started: float) -> tuple[Outcome | None, ModelError | None]:
+    def _flow(
+        self, source: _Source, started: float
+    ) -> tuple[Outcome | None, ModelError | None]:
         pace = self._task.pace
         deadline = started + pace.timeout
         last_piece = last_emit = time.monotonic()
@@ -208,11 +263,15 @@ class _Attempt:
                 self._text += pieces
                 last_piece = now
             first = self._first_delta_at is None
-            if self._emitted < len(self._text) and (first or over or now >= last_emit + pace.coalesce):
+            if self._emitted < len(self._text) and (
+                first or over or now >= last_emit + pace.coalesce
+            ):
                 self._emit_delta()
                 last_emit = now
             unsaved = self._saved < len(self._text)
-            if (unsaved and (first or now >= self._last_save + pace.checkpoint)) or now >= self._last_save + pace.renew:
+            if (
+                unsaved and (first or now >= self._last_save + pace.checkpoint)
+            ) or now >= self._last_save + pace.renew:
                 self._checkpoint()
             if self._cancelled:
                 return self._outcome(ReplyStatus.CANCELLED), None
@@ -223,17 +282,25 @@ class _Attempt:
                 return self._outcome(ReplyStatus.COMPLETED), source.failure
             if now >= deadline:
                 return self._outcome(
-                    ReplyStatus.TIMED_OUT, "reply_timeout", f"The reply took longer than {pace.timeout:g} seconds."
+                    ReplyStatus.TIMED_OUT,
+                    "reply_timeout",
+                    f"The reply took longer than {pace.timeout:g} seconds.",
                 ), None
             if now >= last_piece + pace.idle_timeout:
                 return self._outcome(
-                    ReplyStatus.TIMED_OUT, "model_timeout", f"The model said nothing for {pace.idle_timeout:g} seconds."
+                    ReplyStatus.TIMED_OUT,
+                    "model_timeout",
+                    f"The model said nothing for {pace.idle_timeout:g} seconds.",
                 ), None
             waiting = self._emitted < len(self._text)
             source.wakes = not waiting
             if source.has_more and not waiting:
                 continue
-            due = [deadline, last_piece + pace.idle_timeout, self._last_save + pace.renew]
+            due = [
+                deadline,
+                last_piece + pace.idle_timeout,
+                self._last_save + pace.renew,
+            ]
             if waiting:
                 due.append(last_emit + pace.coalesce)
             if self._saved < len(self._text):
@@ -249,7 +316,11 @@ class _Attempt:
         self._emitted = len(self._text)
 
     def _append(self, event: str, data: dict[str, object]) -> None:
-        self._task.log.append(self._reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
+        self._task.log.append(
+            self._reply_id,
+            epoch=self._epoch,
+            entry=LogEntry(self._next_seq, event, data),
+        )
         self._next_seq += 1
 
     def _checkpoint(self) -> None:
@@ -280,19 +351,30 @@ class _Attempt:
         give_up_at: datetime = task.now() + LEASE
         while True:
             try:
-                task.ending.end(self._reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq)
+                task.ending.end(
+                    self._reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq
+                )
                 return
             except (StorageUnavailable, ConcurrentChange):
                 if task.now() >= give_up_at:
                     raise
-                log.warning("reply %s: could not be ended, trying again", self._reply_id, exc_info=True)
+                log.warning(
+                    "reply %s: could not be ended, trying again",
+                    self._reply_id,
+                    exc_info=True,
+                )
                 self._wake.clear()
                 self._wake.wait(pause)
                 pause = min(2 * pause, 2.0)
 
     @staticmethod
-    def _outcome(status: ReplyStatus, code: str | None = None, message: str | None = None) -> Outcome:
-        return Outcome(status=status, error={"code": code, "message": message or ""} if code else None)
+    def _outcome(
+        status: ReplyStatus, code: str | None = None, message: str | None = None
+    ) -> Outcome:
+        return Outcome(
+            status=status,
+            error={"code": code, "message": message or ""} if code else None,
+        )
 
 
 class _Source:
@@ -331,7 +413,9 @@ class _Source:
             self.failure = failure
         except Exception as failure:
             log.exception("the model's stream failed unexpectedly")
-            self.failure = ModelError("model_failed", f"The model's stream failed: {type(failure).__name__}.")
+            self.failure = ModelError(
+                "model_failed", f"The model's stream failed: {type(failure).__name__}."
+            )
         finally:
             self.over = True
             self._wake.set()

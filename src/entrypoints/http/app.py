@@ -16,7 +16,16 @@ from werkzeug.routing import BaseConverter
 from application.facade import Application
 from application.ports.runtime import NewId
 from domain.errors import Invalid
-from entrypoints.http import answers, auth, conversations, health, replies, rooms, search, visitors
+from entrypoints.http import (
+    answers,
+    auth,
+    conversations,
+    health,
+    replies,
+    rooms,
+    search,
+    visitors,
+)
 from entrypoints.http.streaming import EventStreams
 from entrypoints.settings import Settings
 
@@ -30,7 +39,9 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(application: Application, settings: Settings, new_id: NewId, streams: EventStreams) -> Flask:
+def create_app(
+    application: Application, settings: Settings, new_id: NewId, streams: EventStreams
+) -> Flask:
     """The HTTP entrypoint of `application`."""
     app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
     app.config.update(
@@ -44,10 +55,14 @@ def create_app(application: Application, settings: Settings, new_id: NewId, stre
     app.url_map.strict_slashes = False
     app.url_map.converters["id"] = _IdConverter
     api = Api(app)
-    answers.install(app, new_id)  # After the Api, whose error handlers give way to ours.
+    answers.install(
+        app, new_id
+    )  # After the Api, whose error handlers give way to ours.
     auth.install(app, application)
     _check_requests(app)
-    api.register_converter(_IdConverter, lambda converter: {"type": "string", "format": "uuid"})  # type: ignore[no-untyped-call]
+    api.register_converter(
+        _IdConverter, lambda converter: {"type": "string", "format": "uuid"}
+    )  # type: ignore[no-untyped-call]
     for blueprint in (
         visitors.blueprint(application, settings),
         rooms.blueprint(application),
@@ -87,7 +102,11 @@ def _check_requests(app: Flask) -> None:
 
     @app.before_request
     def check_content_type() -> None:
-        if request.method in ("POST", "PATCH", "PUT") and request.content_length and not request.is_json:
+        if (
+            request.method in ("POST", "PATCH", "PUT")
+            and request.content_length
+            and not request.is_json
+        ):
             raise UnsupportedMediaType("Send the body as application/json.")
 
 

@@ -37,7 +37,9 @@ def install(app: Flask, application: Application) -> None:
             return
         known = identify(application)
         if known is None:
-            raise Unauthenticated("Send a bearer token, or get a visitor's cookie from POST /api/v1/visitors.")
+            raise Unauthenticated(
+                "Send a bearer token, or get a visitor's cookie from POST /api/v1/visitors."
+            )
         g.principal = known
 
 
@@ -63,12 +65,26 @@ def identify(application: Application) -> Principal | None:
     if cookie is None:
         return None
     origin = request.headers.get("Origin")
-    if request.method not in _SAFE and origin is not None and urlsplit(origin).netloc != request.host:
-        raise Forbidden(f"This request comes from another site ({origin}).", origin=origin)
+    if (
+        request.method not in _SAFE
+        and origin is not None
+        and urlsplit(origin).netloc != request.host
+    ):
+        raise Forbidden(
+            f"This request comes from another site ({origin}).", origin=origin
+        )
     return application.tokens.verify(cookie)
 
 
 def remember(response: Response, token: str, seconds: int, *, secure: bool) -> Response:
     """Set the visitor's cookie."""
-    response.set_cookie(COOKIE, token, max_age=seconds, httponly=True, samesite="Lax", secure=secure, path="/")
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=seconds,
+        httponly=True,
+        samesite="Lax",
+        secure=secure,
+        path="/",
+    )
     return response

@@ -22,7 +22,9 @@ class Text(fields.String):
 
     default_error_messages = {"invalid_utf8": "Not a valid Unicode string."}
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         try:
             text.encode()
@@ -33,7 +35,10 @@ class Text(fields.String):
 
 def metadata_field() -> fields.Dict:
     """Free JSON of the caller's own, an object at the top."""
-    return fields.Dict(keys=fields.String(), metadata={"description": "Any JSON object, 10 KB at most."})
+    return fields.Dict(
+        keys=fields.String(),
+        metadata={"description": "Any JSON object, 10 KB at most."},
+    )
 
 
 class ListQuery(Request):
@@ -47,7 +52,8 @@ class RoomListQuery(ListQuery):
     """Which page of the rooms, in which order."""
 
     sort_by = fields.String(
-        load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "name"])
+        load_default="last_activity_at",
+        validate=validate.OneOf(["last_activity_at", "created_at", "name"]),
     )
     order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
 
@@ -57,7 +63,8 @@ class ConversationListQuery(ListQuery):
 
     room_id = fields.UUID(load_default=None)
     sort_by = fields.String(
-        load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "title"])
+        load_default="last_activity_at",
+        validate=validate.OneOf(["last_activity_at", "created_at", "title"]),
     )
     order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
 
@@ -66,8 +73,12 @@ class MessageListQuery(Request):
     """Which page of a history: by position (`before`, `after`, both exclusive) or by offset."""
 
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    offset = fields.Integer(load_default=None, validate=validate.Range(0, 1_000_000_000))
-    before = fields.Integer(load_default=None, validate=validate.Range(1, 2_000_000_000))
+    offset = fields.Integer(
+        load_default=None, validate=validate.Range(0, 1_000_000_000)
+    )
+    before = fields.Integer(
+        load_default=None, validate=validate.Range(1, 2_000_000_000)
+    )
     after = fields.Integer(load_default=None, validate=validate.Range(0, 2_000_000_000))
     order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
 
@@ -87,13 +98,19 @@ class SearchQuery(ListQuery):
 class EventsQuery(Request):
     """From where to watch; the Last-Event-ID header says the same."""
 
-    after = fields.Integer(load_default=None, validate=validate.Range(-1, 2_000_000_000))
+    after = fields.Integer(
+        load_default=None, validate=validate.Range(-1, 2_000_000_000)
+    )
 
 
 class AskQuery(Request):
     """Whether to wait for the finished reply."""
 
-    wait = fields.Integer(load_default=None, validate=validate.Range(1, 30), metadata={"description": "Seconds."})
+    wait = fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, 30),
+        metadata={"description": "Seconds."},
+    )
 
 
 class RoomBody(Request):
@@ -114,7 +131,9 @@ class ConversationBody(Request):
     """A new conversation."""
 
     room_id = fields.UUID(load_default=None, allow_none=True)
-    title = Text(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
+    title = Text(
+        load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200}
+    )
     agent = Text(load_default=None, allow_none=True)
     metadata = metadata_field()
 
@@ -300,7 +319,9 @@ class ErrorEnvelope(Schema):
 def enveloped(schema: type[Schema]) -> Schema:
     """`{"data": schema, "error": null}`."""
     name = schema.__name__.removesuffix("Out")
-    return _derived(f"{name}Envelope", data=fields.Nested(schema, required=True), error=_no_error())
+    return _derived(
+        f"{name}Envelope", data=fields.Nested(schema, required=True), error=_no_error()
+    )
 
 
 def paged(schema: type[Schema]) -> Schema:
@@ -313,7 +334,11 @@ def paged(schema: type[Schema]) -> Schema:
         limit=fields.Integer(required=True),
         offset=fields.Integer(required=True, allow_none=True),
     )
-    return _derived(f"{name}PageEnvelope", data=fields.Nested(page, required=True), error=_no_error())
+    return _derived(
+        f"{name}PageEnvelope",
+        data=fields.Nested(page, required=True),
+        error=_no_error(),
+    )
 
 
 def page_of(query: dict[str, Any]) -> Page:

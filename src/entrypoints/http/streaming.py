@@ -30,12 +30,18 @@ class EventStreams:
         """End every stream at its next event or wake-up."""
         self._draining.set()
 
-    def response(self, batches: Iterator[Sequence[LogEntry]] | None, headers: dict[str, str] | None = None) -> Response:
+    def response(
+        self,
+        batches: Iterator[Sequence[LogEntry]] | None,
+        headers: dict[str, str] | None = None,
+    ) -> Response:
         """The stream; 204 for a watcher that has seen the end, which stops an EventSource for good."""
         if batches is None:
             return Response(status=204)
         return Response(
-            self._events(batches), mimetype="text/event-stream", headers={**_HEADERS, **(headers or {})}
+            self._events(batches),
+            mimetype="text/event-stream",
+            headers={**_HEADERS, **(headers or {})},
         )
 
     def _events(self, batches: Iterator[Sequence[LogEntry]]) -> Iterator[bytes]:
@@ -53,4 +59,8 @@ class EventStreams:
 
 def _event(entry: LogEntry) -> bytes:
     payload = orjson.dumps({"seq": entry.seq, **entry.data})
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.seq, entry.event.encode(), payload)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (
+        entry.seq,
+        entry.event.encode(),
+        payload,
+    )

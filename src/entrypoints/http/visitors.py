@@ -15,11 +15,20 @@ from entrypoints.settings import Settings
 
 def blueprint(app: Application, settings: Settings) -> Blueprint:
     """The routes of visitors, over `app`."""
-    routes = Blueprint("visitors", __name__, url_prefix="/visitors", description="Anonymous principals.")
+    routes = Blueprint(
+        "visitors",
+        __name__,
+        url_prefix="/visitors",
+        description="Anonymous principals.",
+    )
 
     @routes.post("")
     @routes.response(201, schemas.enveloped(schemas.VisitorOut))
-    @routes.alt_response(200, schema=schemas.enveloped(schemas.VisitorOut), description="Known already: a fresh token.")
+    @routes.alt_response(
+        200,
+        schema=schemas.enveloped(schemas.VisitorOut),
+        description="Known already: a fresh token.",
+    )
     def welcome() -> Response:
         """Become a visitor; the token comes in the body and in a cookie that scripts cannot read."""
         welcome = app.welcome_visitor(_known(app))
@@ -31,7 +40,9 @@ def blueprint(app: Application, settings: Settings) -> Blueprint:
         }
         lifetime = int(settings.visitor_lifetime.total_seconds())
         answer = data(body, 201 if welcome.is_new else 200)
-        return auth.remember(answer, welcome.token, lifetime, secure=settings.cookie_secure)
+        return auth.remember(
+            answer, welcome.token, lifetime, secure=settings.cookie_secure
+        )
 
     return routes
 

@@ -1,0 +1,47 @@
+# The two commands that matter are `make run` and `make test`. Each sets up .venv by itself.
+
+PYTHON ?= $(firstword $(foreach v,3.12 3.13 3.11,$(shell python$(v) --version >/dev/null 2>&1 && echo python$(v))) python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test check format bench lock clean
+
+run: .venv/run.stamp ## Serve at http://127.0.0.1:8000 on the embedded default
+	@exec $(BIN)/parley serve --migrate
+
+test: .venv/dev.stamp ## Every test
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp ## Formatting, lint, types, import contracts, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit tests/test_architecture.py
+
+format: .venv/dev.stamp ## Format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev.stamp ## Measure, as ratios taken in one run
+	$(BIN)/python -m benchmarks
+
+.venv/run.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+UV_COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
+
+lock: ## Resolve the dependencies anew (needs uv)
+	$(UV_COMPILE) pyproject.toml --group build -o requirements.lock
+	$(UV_COMPILE) -c requirements.lock --group dev -o requirements-dev.lock
+
+clean: ## Remove what the commands above made, the data of `make run` excepted
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

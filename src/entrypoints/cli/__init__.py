@@ -1,0 +1,235 @@
+"""`parley`: serve, migrate, and what operators need. Every command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
+
+_REFUSED = 1
+_MISCONFIGURED = 2
+
+
+def main() -> None:
+    """The console script. Exits with 0, 1 when something was refused or failed, 2 for wrong usage or settings."""
+    # Before anything else is imported, for what was imported before cannot be patched any more.
+    if "serve" in sys.argv[1:2]:
+        from gevent import monkey
+
+        monkey.patch_all()
+    from domain.errors import ParleyError
+    from entrypoints.settings import SettingError
+
+    try:
+        parley(prog_name="parley")
+    except SettingError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(_MISCONFIGURED)
+    except ParleyError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        sys.exit(_REFUSED)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="parley")
+def parley() -> None:
+    """Parley, a self-hosted chat backend. Settings come from the environment: see docs/settings.md."""
+
+
+@parley.command()
+@click.option("--migrate", is_flag=True, help="Bring the database up to date first.")
+def serve(migrate: bool) -> None:
+    """Serve the API and the chat page."""
+    from entrypoints.server import serve
+    from entrypoints.settings import Settings
+
+    serve(Settings.from_environment(), migrate=migrate)
+
+
+@parley.command()
+@click.option(
+    "--to",
+    "revision",
+    default="head",
+    show_default=True,
+    help="The revision to go forward to.",
+)
+@click.option(
+    "--down-to", help='The older revision to go back to ("base" empties the database).'
+)
+def migrate(revision: str, down_to: str | None) -> None:
+    """Bring the database to the revision that this version needs, or to another one."""
+    schema = _container(checked=False).schema()
+    if down_to is not None:
+        schema.downgrade(down_to)
+    else:
+        schema.upgrade(revision)
+    click.echo(f"The database is at revision {schema.current() or 'none'}.")
+
+
+@parley.command()
+def doctor() -> None:
+    """Say which parts run and whether each answers; exits with 1 if one does not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    container = _container(checked=False)
+    table = Table("part", "state", "what answers", box=None)
+    healthy = True
+    checks = {
+        "schema": container.schema().require_current,
+        **container.application().parts,
+    }
+    for part, check in checks.items():
+        try:
+            answer, state = check() or "up to date", "[green]ok[/]"
+        except Exception as failure:
+            answer, state, healthy = str(failure), "[red]failed[/]", False
+        table.add_row(part, state, str(answer))
+    Console().print(table)
+    if not healthy:
+        sys.exit(_REFUSED)
+
+
+@parley.group()
+def token() -> None:
+    """Tokens that speak for users."""
+
+
+@token.command("issue")
+@click.option("--user", required=True, help="The user's id in your product.")
+@click.option(
+    "--role", "roles", multiple=True, help='A role, such as "admin"; may be repeated.'
+)
+@click.option(
+    "--hours", default=24, show_default=True, type=click.IntRange(1, 24 * 3650)
+)
+def issue_token(user: str, roles: tuple[str, ...], hours: int) -> None:
+    """Print a token for a user."""
+    from datetime import timedelta
+
+    from domain.identity import Principal, PrincipalKind
+
+    if not 1 <= len(user) <= 200:
+        raise click.BadParameter(
+            "must be 1 to 200 characters long", param_hint="--user"
+        )
+    principal = Principal(PrincipalKind.USER, user, frozenset(roles))
+    text, _ = (
+        _container(checked=False).tokens().issue(principal, timedelta(hours=hours))
+    )
+    click.echo(text)
+
+
+@parley.group()
+def rooms() -> None:
+    """Rooms of all principals."""
+
+
+@rooms.command("list")
+@click.option(
+    "--owner", help="Only this principal's, for example user:alice or visitor:<id>."
+)
+@click.option("--deleted", is_flag=True, help="The deleted ones instead.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
+def list_rooms(owner: str | None, deleted: bool, limit: int, offset: int) -> None:
+    """List rooms, the most recently active first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from application.ports.persistence import Page
+
+    page = Page(limit=limit, offset=offset)
+    found = _container().application().read.rooms_of(owner, deleted=deleted, page=page)
+    columns = [
+        "id",
+        "owner",
+        "name",
+        "conversations",
+        "messages",
+        "deleted" if deleted else "last active",
+    ]
+    table = Table(*columns, box=None)
+    for room in found["items"]:
+        when = room["deleted_at"] if deleted else room["last_activity_at"]
+        counts = [str(room["conversation_count"]), str(room["message_count"])]
+        table.add_row(
+            str(room["id"]),
+            room["owner"],
+            room["name"],
+            *counts,
+            f"{when:%Y-%m-%d %H:%M}",
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = 240
+    console.print(table)
+    console.print(f"{len(found['items'])} of {found['total']}")
+
+
+@rooms.command("restore")
+@click.argument("room_id", type=click.UUID)
+def restore_room(room_id: UUID) -> None:
+    """Bring a deleted room back with what went with it."""
+    from application.rooms.commands import RestoreRoom
+    from domain.identity import SYSTEM
+
+    room = (
+        _container()
+        .application()
+        .rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
+    )
+    click.echo(f"Restored the room {room.name!r} of {room.owner}.")
+
+
+@parley.group()
+def conversations() -> None:
+    """Conversations of all principals."""
+
+
+@conversations.command("restore")
+@click.argument("conversation_id", type=click.UUID)
+def restore_conversation(conversation_id: UUID) -> None:
+    """Bring back a conversation that was deleted by itself."""
+    from application.conversations.commands import RestoreConversation
+    from domain.identity import SYSTEM
+
+    command = RestoreConversation(principal=SYSTEM, conversation_id=conversation_id)
+    conversation = _container().application().conversations.restore(command)
+    click.echo(
+        f"Restored the conversation {conversation.title!r} of {conversation.owner}."
+    )
+
+
+@parley.group()
+def replies() -> None:
+    """Replies in the making."""
+
+
+@replies.command("reap")
+def reap_replies() -> None:
+    """End or requeue the replies whose process is gone; a running server does this by itself."""
+    reaped = _container().application().replies.reap()
+    for reply_id, status in reaped:
+        click.echo(f"{reply_id} {status}")
+    click.echo(f"{len(reaped)} reaped.")
+
+
+def _container(*, checked: bool = True) -> Container:
+    """The installation, whose database is at the revision that the code needs if that is to be checked."""
+    from entrypoints.container import Container
+    from entrypoints.observability import configure_logging
+    from entrypoints.settings import Settings
+
+    settings = Settings.from_environment()
+    configure_logging("WARNING")
+    container = Container(settings=settings)
+    if checked:
+        container.schema().require_current()
+    return container

@@ -1,0 +1,151 @@
+"""`parley serve`: gunicorn with gevent, one process on the embedded default.
+
+Imported after gevent has patched the standard library.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.ggevent import GeventWorker
+
+from entrypoints.background import Background, DataFolderLock
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.http.streaming import EventStreams
+from entrypoints.observability import configure_logging
+from entrypoints.settings import SettingError, Settings
+
+log = logging.getLogger(__name__)
+
+_TAKE_OVER = 5.0
+"""Seconds that a new server waits for one that was just killed to let go of the data folder."""
+
+
+def serve(settings: Settings, *, migrate: bool) -> None:
+    """Serve until told to stop. Raises SettingError or StorageUnavailable before anything is served."""
+    configure_logging(settings.log_level)
+    container = Container(settings=settings)
+    schema = container.schema()
+    if migrate:
+        schema.upgrade()
+    schema.require_current()
+    container.database().dispose()
+    _require_free(settings)
+    print(
+        f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})",
+        flush=True,
+    )
+    _Server(settings).run()
+
+
+def _require_free(settings: Settings) -> None:
+    lock = DataFolderLock(settings.data_dir)
+    if not lock.acquire(_TAKE_OVER):
+        raise SettingError(
+            f"PARLEY_DATA_DIR: another Parley is running on {settings.data_dir}."
+        )
+    lock.release()
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            where = f"{_shown(settings.host)}:{settings.port}"
+            raise SettingError(
+                f"PARLEY_PORT: cannot listen on {where}: {error.strerror}."
+            ) from None
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn, configured here instead of by files and flags of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self._settings
+        options: dict[str, Any] = {
+            "bind": f"{_shown(settings.host)}:{settings.port}",
+            "workers": 1,
+            "worker_class": "entrypoints.server.Worker",
+            "worker_connections": 4000,
+            "keepalive": 30,
+            "graceful_timeout": int(settings.shutdown_grace) + 5,
+            "loglevel": "warning",
+            "proc_name": "parley",
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """In the worker process, after the fork: connections and threads are made here."""
+        container = Container(settings=self._settings)
+        streams = EventStreams()
+        flask = create_app(
+            container.application(), self._settings, container.ids(), streams
+        )
+        flask.extensions["parley"] = _Process(container, streams)
+        return flask
+
+
+class _Process:
+    """One web process with its worker: what to start with it, and how to end it without losing a word."""
+
+    def __init__(self, container: Container, streams: EventStreams) -> None:
+        self._settings: Settings = container.settings()
+        self._streams = streams
+        self._reply_log = container.reply_log()
+        app = container.application()
+        self._background = Background(
+            app,
+            container.queue(),
+            DataFolderLock(self._settings.data_dir),
+            {
+                "reaper": (2.0, app.replies.reap),
+                "sweeper": (1.0, app.replies.sweep),
+                "relay": (1.0, app.relay),
+                "log trimmer": (60.0, self._reply_log.trim),
+            },
+        )
+
+    def start(self) -> None:
+        """Begin the background work."""
+        self._background.start()
+
+    def stop(self) -> None:
+        """Let replies end within the grace period, tell the watchers of the rest, then end their streams."""
+        self._background.stop(self._settings.shutdown_grace)
+        self._streams.drain()
+        self._reply_log.wake_all()
+
+
+class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's gevent worker that brings its process down in order."""
+
+    def run(self) -> None:
+        process = self.wsgi.extensions["parley"]
+        process.start()
+        threading.Thread(
+            target=self._stop_in_order, args=(process,), daemon=True
+        ).start()
+        super().run()
+
+    def _stop_in_order(self, process: _Process) -> None:
+        """gunicorn only waits for open requests once it is told to stop; the streams among them must be ended."""
+        while self.alive:
+            time.sleep(0.1)
+        process.stop()
