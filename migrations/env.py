@@ -8,7 +8,7 @@ from adapters.sql.tables import map_entities, metadata
 
 def database() -> Database:
     """The caller's database, or the settings' when Alembic was called by hand."""
-    given = context.config.attributes.get("database")
+    given: Database | None = context.config.attributes.get("database")
     if given is not None:
         return given
     from entrypoints.settings import Settings
@@ -16,9 +16,7 @@ def database() -> Database:
     return Database(Settings.from_environment().database_url)
 
 
-def not_ours(
-    _object: object, name: str | None, kind: str, _reflected: bool, _compared: object
-) -> bool:
+def not_ours(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
     """Whether comparing should look at it: SQLite's full-text index keeps tables of its own."""
     return not (kind == "table" and (name or "").startswith("messages_fts"))
 

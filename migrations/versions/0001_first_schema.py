@@ -78,9 +78,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deletion_id", sa.Uuid()),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["deletion_id"], ["deletions.id"], name="fk_rooms_deletion_id_deletions"
-        ),
+        sa.ForeignKeyConstraint(["deletion_id"], ["deletions.id"], name="fk_rooms_deletion_id_deletions"),
         sa.PrimaryKeyConstraint("id", name="pk_rooms"),
     )
     op.create_index("ix_rooms_owner_deletion_id", "rooms", ["owner", "deletion_id"])
@@ -106,9 +104,7 @@ def upgrade() -> None:
             ["deletions.id"],
             name="fk_conversations_deletion_id_deletions",
         ),
-        sa.ForeignKeyConstraint(
-            ["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms"
-        ),
+        sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms"),
         sa.PrimaryKeyConstraint("id", name="pk_conversations"),
     )
     op.create_index("ix_conversations_deletion_id", "conversations", ["deletion_id"])

@@ -108,8 +108,6 @@ def deletion_document(deletion: Deletion) -> Document:
     }
 
 
-def page_document(
-    items: Sequence[Document], *, total: int, limit: int, offset: int
-) -> Document:
+def page_document(items: Sequence[Document], *, total: int, limit: int, offset: int) -> Document:
     """A page of a list."""
     return {"items": list(items), "total": total, "limit": limit, "offset": offset}

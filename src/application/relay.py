@@ -28,9 +28,7 @@ class Relay:
         delivered_in_all = 0
         while True:
             pending = self.outbox.pending(_BATCH)
-            delivered = [
-                recorded.number for recorded in pending if self._deliver(recorded)
-            ]
+            delivered = [recorded.number for recorded in pending if self._deliver(recorded)]
             self.outbox.delivered(delivered)
             delivered_in_all += len(delivered)
             if len(pending) < _BATCH or not delivered:

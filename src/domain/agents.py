@@ -10,7 +10,7 @@ from domain.errors import Invalid
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A named profile. `model` None means the one that the installation is set to; `temperature` None the model's own."""
+    """A named profile. Without a `model` it is the installation's, without a `temperature` the model's own."""
 
     name: str
     description: str
@@ -40,9 +40,7 @@ class Agents(Mapping[str, Agent]):
         if name is None:
             return self.default
         if name not in self._by_name:
-            raise Invalid(
-                {"agent": f"There is no agent {name!r}. There are: {', '.join(self)}."}
-            )
+            raise Invalid({"agent": f"There is no agent {name!r}. There are: {', '.join(self)}."})
         return self._by_name[name]
 
 
@@ -55,9 +53,7 @@ _MANNER = (
 
 # The portfolio seed's four context types (general, project, experience, skills).
 BUILT_IN = Agents(
-    Agent(
-        "general", "Answers any question.", f"You are a helpful assistant. {_MANNER}"
-    ),
+    Agent("general", "Answers any question.", f"You are a helpful assistant. {_MANNER}"),
     Agent(
         "project",
         "Explains projects: what they are for, how they are built, where they stand.",

@@ -104,9 +104,7 @@ class Conversation(Recorder):
             id=id,
             owner=owner.key,
             room_id=room_id,
-            title=limits.text("title", title, limits.conversation_title)
-            if title is not None
-            else "",
+            title=limits.text("title", title, limits.conversation_title) if title is not None else "",
             agent=agents.named(agent).name,
             metadata=limits.metadata(metadata),
             created_at=now,
@@ -169,9 +167,7 @@ class Conversation(Recorder):
         if not self.title:
             self.title = _shortened(text, _TITLE_FROM_QUESTION)
         self._take(question, now)
-        return question, self._queue_reply(
-            reply_id, question.position + 1, 1, answering, now
-        )
+        return question, self._queue_reply(reply_id, question.position + 1, 1, answering, now)
 
     def regenerate(
         self,
@@ -186,11 +182,7 @@ class Conversation(Recorder):
 
         Raises Conflict `not_last_answer` or `reply_in_progress`, or Limited `too_many_live_replies`.
         """
-        if (
-            answer.role is not Role.ASSISTANT
-            or answer.superseded_by
-            or answer.position != self.next_position - 1
-        ):
+        if answer.role is not Role.ASSISTANT or answer.superseded_by or answer.position != self.next_position - 1:
             raise Conflict(
                 "not_last_answer",
                 "Only the last answer of a conversation can be regenerated.",
@@ -259,9 +251,7 @@ class Conversation(Recorder):
         self.updated_at = now
         self.record(ConversationRestored(subject_id=self.id, at=now))
 
-    def _queue_reply(
-        self, reply_id: UUID, position: int, version: int, agent: str, now: datetime
-    ) -> Reply:
+    def _queue_reply(self, reply_id: UUID, position: int, version: int, agent: str, now: datetime) -> Reply:
         self.live_reply_id = reply_id
         return Reply.queue(
             id=reply_id,

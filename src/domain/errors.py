@@ -29,7 +29,7 @@ class ParleyError(Exception):
     slug = "error"
     category = Category.INVALID
 
-    def __init__(self, message: str, **details: object) -> None:
+    def __init__(self, message: str, /, **details: object) -> None:
         super().__init__(message)
         self.message = message
         self.details: dict[str, object] = details
@@ -90,7 +90,7 @@ class Conflict(ParleyError):
 
     category = Category.CONFLICT
 
-    def __init__(self, slug: str, message: str, **details: object) -> None:
+    def __init__(self, slug: str, message: str, /, **details: object) -> None:
         super().__init__(message, **details)
         self.slug = slug
 
@@ -100,9 +100,7 @@ class Limited(ParleyError):
 
     category = Category.LIMITED
 
-    def __init__(
-        self, slug: str, message: str, *, retry_after: int, **details: object
-    ) -> None:
+    def __init__(self, slug: str, message: str, /, *, retry_after: int, **details: object) -> None:
         super().__init__(message, retry_after=retry_after, **details)
         self.slug = slug
         self.retry_after = retry_after

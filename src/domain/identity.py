@@ -22,7 +22,9 @@ class Owned(Protocol):
     """Anything that belongs to one principal."""
 
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> str:
+        """The key of the principal it belongs to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,7 @@ class Limits:
         if not stripped:
             raise Invalid({field: "Must not be empty."})
         if len(stripped) > at_most:
-            raise Invalid(
-                {
-                    field: f"Must be at most {at_most:,} characters long, but has {len(stripped):,}."
-                }
-            )
+            raise Invalid({field: f"Must be at most {at_most:,} characters long, but has {len(stripped):,}."})
         if "\x00" in stripped:
             raise Invalid({field: "Must not contain the NUL character."})
         return stripped
@@ -45,9 +41,7 @@ class Limits:
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > self.metadata_bytes:
             raise Invalid(
-                {
-                    "metadata": f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."
-                }
+                {"metadata": f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."}
             )
         if b"\\u0000" in encoded:
             raise Invalid({"metadata": "Must not contain the NUL character."})

@@ -113,9 +113,7 @@ class Reply(Recorder):
             agent=agent,
             created_at=now,
         )
-        reply.record(
-            ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id)
-        )
+        reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id))
         return reply
 
     @property
@@ -144,9 +142,7 @@ class Reply(Recorder):
         if self.is_live and self.cancel_requested_at is None:
             self.cancel_requested_at = now
 
-    def end(
-        self, outcome: Outcome, *, epoch: int, final_seq: int, now: datetime
-    ) -> None:
+    def end(self, outcome: Outcome, *, epoch: int, final_seq: int, now: datetime) -> None:
         """Reach a final status as the owner of `epoch`; raises LeaseLost when that epoch is over."""
         if epoch != self.epoch or not self.is_live:
             raise LeaseLost(self.id, epoch)
@@ -176,19 +172,11 @@ class Reply(Recorder):
 
     def requeue(self, now: datetime) -> bool:
         """Go back to the queue if nothing was emitted and attempts are left; says whether it did."""
-        if (
-            self.text
-            or self.attempts >= ATTEMPTS
-            or self.cancel_requested_at is not None
-        ):
+        if self.text or self.attempts >= ATTEMPTS or self.cancel_requested_at is not None:
             return False
         self.status = ReplyStatus.QUEUED
         self.lease_until = None
-        self.record(
-            ReplyQueued(
-                subject_id=self.id, at=now, conversation_id=self.conversation_id
-            )
-        )
+        self.record(ReplyQueued(subject_id=self.id, at=now, conversation_id=self.conversation_id))
         return True
 
     def abandoned_outcome(self) -> Outcome:

@@ -21,11 +21,15 @@ _POLL = 0.05
 class Worker(Protocol):
     """Where dispatched replies go; see adapters.in_process.queue."""
 
-    def start(self, work: Callable[[UUID], None]) -> None: ...
+    def start(self, work: Callable[[UUID], None]) -> None:
+        """From now on `work` writes what is dispatched."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Begin nothing new; what is under way goes on."""
 
-    def join(self, timeout: float) -> bool: ...
+    def join(self, timeout: float) -> bool:
+        """Wait until nothing is under way; says whether that is so."""
+        ...
 
 
 class DataFolderLock:

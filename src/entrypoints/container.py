@@ -91,23 +91,17 @@ class Container(containers.DeclarativeContainer):
     queue = providers.Singleton(InProcessQueue, settings.provided.concurrency)
     reply_log = providers.Singleton(InProcessReplyLog, settings.provided.log_keep)
     cancellations = providers.Singleton(InProcessCancellations)
-    tokens = providers.Singleton(
-        JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock
-    )
+    tokens = providers.Singleton(JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock)
 
     # Language
     model = providers.Singleton(_model, settings)
     fallback = providers.Singleton(_fallback, settings)
-    knowledge = providers.Singleton(
-        Documentation, _PROJECT / "README.md", _PROJECT / "docs"
-    )
+    knowledge = providers.Singleton(Documentation, _PROJECT / "README.md", _PROJECT / "docs")
 
     # Use cases
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
-    cancel = providers.Singleton(
-        CancelReplyHandler, start_work, cancellations, watch, ending, clock
-    )
+    cancel = providers.Singleton(CancelReplyHandler, start_work, cancellations, watch, ending, clock)
     generate = providers.Singleton(
         GenerateReply,
         start_work,
@@ -132,22 +126,14 @@ class Container(containers.DeclarativeContainer):
             RoomCommands,
             open=providers.Factory(OpenRoomHandler, start_work, ids, clock, limits),
             change=providers.Factory(ChangeRoomHandler, start_work, clock, limits),
-            delete=providers.Factory(
-                DeleteRoomHandler, start_work, cancellations, ids, clock
-            ),
+            delete=providers.Factory(DeleteRoomHandler, start_work, cancellations, ids, clock),
             restore=providers.Factory(RestoreRoomHandler, start_work, clock, limits),
         ),
         conversations=providers.Factory(
             ConversationCommands,
-            start=providers.Factory(
-                StartConversationHandler, start_work, ids, clock, agents, limits
-            ),
-            change=providers.Factory(
-                ChangeConversationHandler, start_work, clock, agents, limits
-            ),
-            delete=providers.Factory(
-                DeleteConversationHandler, start_work, cancellations, ids, clock
-            ),
+            start=providers.Factory(StartConversationHandler, start_work, ids, clock, agents, limits),
+            change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
+            delete=providers.Factory(DeleteConversationHandler, start_work, cancellations, ids, clock),
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
             ask=providers.Factory(
                 AskQuestionHandler,
@@ -164,9 +150,7 @@ class Container(containers.DeclarativeContainer):
             ReplyCommands,
             generate=generate,
             cancel=cancel,
-            regenerate=providers.Factory(
-                RegenerateReplyHandler, start_work, queue, ids, clock, limits
-            ),
+            regenerate=providers.Factory(RegenerateReplyHandler, start_work, queue, ids, clock, limits),
             watch=watch,
             sweep=providers.Factory(SweepReplies, start_work, queue, clock),
             reap=providers.Factory(ReapReplies, start_work, ending, queue, clock),

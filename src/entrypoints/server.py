@@ -47,9 +47,7 @@ def serve(settings: Settings, *, migrate: bool) -> None:
 def _require_free(settings: Settings) -> None:
     lock = DataFolderLock(settings.data_dir)
     if not lock.acquire(_TAKE_OVER):
-        raise SettingError(
-            f"PARLEY_DATA_DIR: another Parley is running on {settings.data_dir}."
-        )
+        raise SettingError(f"PARLEY_DATA_DIR: another Parley is running on {settings.data_dir}.")
     lock.release()
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -58,9 +56,7 @@ def _require_free(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             where = f"{_shown(settings.host)}:{settings.port}"
-            raise SettingError(
-                f"PARLEY_PORT: cannot listen on {where}: {error.strerror}."
-            ) from None
+            raise SettingError(f"PARLEY_PORT: cannot listen on {where}: {error.strerror}.") from None
 
 
 def _shown(host: str) -> str:
@@ -95,9 +91,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """In the worker process, after the fork: connections and threads are made here."""
         container = Container(settings=self._settings)
         streams = EventStreams()
-        flask = create_app(
-            container.application(), self._settings, container.ids(), streams
-        )
+        flask = create_app(container.application(), self._settings, container.ids(), streams)
         flask.extensions["parley"] = _Process(container, streams)
         return flask
 
@@ -137,11 +131,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's gevent worker that brings its process down in order."""
 
     def run(self) -> None:
+        """Serve, and stop in order when told to."""
         process = self.wsgi.extensions["parley"]
         process.start()
-        threading.Thread(
-            target=self._stop_in_order, args=(process,), daemon=True
-        ).start()
+        threading.Thread(target=self._stop_in_order, args=(process,), daemon=True).start()
         super().run()
 
     def _stop_in_order(self, process: _Process) -> None:

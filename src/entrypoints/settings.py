@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from environs import Env, EnvError
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length, OneOf, Range
 
 from domain.limits import Limits
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_LATER = ("PARLEY_MONGO_URL", "PARLEY_REDIS_URL")
 
 
 class SettingError(Exception):
@@ -70,20 +73,17 @@ class Settings:
 
 
 def _read(env: Env) -> Settings:
-    for name in ("PARLEY_MONGO_URL", "PARLEY_REDIS_URL"):
+    for name in _LATER:
         if env.str(name, None):
-            raise SettingError(
-                f"{name}: this version runs on its embedded parts only. Unset it."
-            )
+            raise SettingError(f"{name}: this version runs on its embedded parts only. Unset it.")
     positive = Range(min=0, min_inclusive=False)
-    data_dir = Path(env.str("PARLEY_DATA_DIR", "var")).resolve()
+    data_dir = _made(Path(env.str("PARLEY_DATA_DIR", "var")).resolve())
     settings = Settings(
         host=env.str("PARLEY_HOST", "127.0.0.1"),
         port=env.int("PARLEY_PORT", 8000, validate=Range(1, 65535)),
         data_dir=data_dir,
         database_url=_database_url(env, data_dir),
-        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32))
-        or _kept_secret(data_dir),
+        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir),
         jwt_secret=env.str("PARLEY_JWT_SECRET", None, validate=Length(min=32)),
         cookie_secure=env.bool("PARLEY_COOKIE_SECURE", False),
         visitor_days=env.int("PARLEY_VISITOR_DAYS", 30, validate=Range(1, 3650)),
@@ -98,8 +98,7 @@ def _read(env: Env) -> Settings:
         log_keep=env.float("PARLEY_LOG_KEEP", 3600.0, validate=positive),
         concurrency=env.int("PARLEY_CONCURRENCY", 200, validate=Range(1, 10_000)),
         shutdown_grace=env.float("PARLEY_SHUTDOWN_GRACE", 5.0, validate=Range(0, 3600)),
-        log_level=env.log_level("PARLEY_LOG_LEVEL", "INFO")
-        and env.str("PARLEY_LOG_LEVEL", "INFO").upper(),
+        log_level=env.str("PARLEY_LOG_LEVEL", "INFO", validate=OneOf(_LEVELS)),
         limits=_limits(env),
     )
     _refuse_unknown(os.environ)
@@ -108,12 +107,10 @@ def _read(env: Env) -> Settings:
 
 def _limits(env: Env) -> Limits:
     """`PARLEY_LIMIT_ROOMS` and so on, one for each bound of domain.limits.Limits."""
-    given: dict[str, Any] = {}
-    for bound in fields(Limits):
-        given[bound.name] = env.int(
-            _limit_name(bound.name), bound.default, validate=Range(1)
-        )
-    return Limits(**given)
+    defaults: dict[str, int] = asdict(Limits())
+    return Limits(
+        **{name: env.int(_limit_name(name), default, validate=Range(1)) for name, default in defaults.items()}
+    )
 
 
 def _limit_name(bound: str) -> str:
@@ -123,11 +120,9 @@ def _limit_name(bound: str) -> str:
 def _database_url(env: Env, data_dir: Path) -> str:
     url = env.str("PARLEY_DATABASE_URL", None)
     if not url:
-        return f"sqlite:///{_made(data_dir) / 'parley.db'}"
+        return f"sqlite:///{data_dir / 'parley.db'}"
     if not url.startswith("sqlite:///"):
-        raise SettingError(
-            "PARLEY_DATABASE_URL: this version writes to SQLite only (sqlite:////path/to/file.db)."
-        )
+        raise SettingError("PARLEY_DATABASE_URL: this version writes to SQLite only (sqlite:////path/to/file.db).")
     return url
 
 
@@ -138,23 +133,19 @@ def _made(data_dir: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise SettingError(
-            f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}."
-        ) from None
+        raise SettingError(f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}.") from None
     return data_dir
 
 
 def _kept_secret(data_dir: Path) -> str:
     """The secret of this data folder, made on first use and readable by its owner alone."""
-    path = _made(data_dir) / "secret_key"
+    path = data_dir / "secret_key"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         secret = path.read_text().strip()
         if len(secret) < 32:
-            raise SettingError(
-                f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable."
-            ) from None
+            raise SettingError(f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable.") from None
         return secret
     with os.fdopen(descriptor, "w") as file:
         secret = secrets.token_urlsafe(48)
@@ -164,15 +155,10 @@ def _kept_secret(data_dir: Path) -> str:
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)}
-    known |= {_limit_name(bound.name) for bound in fields(Limits)} | {
-        "PARLEY_MONGO_URL",
-        "PARLEY_REDIS_URL",
-    }
+    known |= {_limit_name(bound.name) for bound in fields(Limits)} | set(_LATER)
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:
-            raise SettingError(
-                f"{name}: there is no such setting. docs/settings.md lists them."
-            )
+            raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")
 
 
 def _readable(error: EnvError) -> str:

@@ -53,11 +53,7 @@ class InProcessReplyLog:
 
     def trim(self) -> None:
         forget_before = time.monotonic() - self._keep
-        for reply_id in [
-            reply_id
-            for reply_id, log in self._logs.items()
-            if log.touched < forget_before
-        ]:
+        for reply_id in [reply_id for reply_id, log in self._logs.items() if log.touched < forget_before]:
             del self._logs[reply_id]
 
     def wake_all(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jwt as pyjwt
@@ -42,10 +42,7 @@ class JwtTokens:
 
     def verify(self, token: str) -> Principal:
         try:
-            ours = (
-                pyjwt.decode(token, options={"verify_signature": False}).get("iss")
-                == _ISSUER
-            )
+            ours = pyjwt.decode(token, options={"verify_signature": False}).get("iss") == _ISSUER
             claims = pyjwt.decode(
                 token,
                 self._secret if ours else self._user_secret,
@@ -56,13 +53,9 @@ class JwtTokens:
         except pyjwt.ExpiredSignatureError:
             raise TokenExpired("The token has expired. Get a new one.") from None
         except pyjwt.MissingRequiredClaimError as missing:
-            raise TokenInvalid(
-                f"The token lacks the claim {missing.claim!r}."
-            ) from None
+            raise TokenInvalid(f"The token lacks the claim {missing.claim!r}.") from None
         except pyjwt.InvalidTokenError:
-            raise TokenInvalid(
-                "The token is malformed, or not signed by someone Parley trusts."
-            ) from None
+            raise TokenInvalid("The token is malformed, or not signed by someone Parley trusts.") from None
         return _principal(claims, ours=ours)
 
 

@@ -20,11 +20,13 @@ _COVERAGE = 0.45
 _CANDIDATES = 24
 
 _STOP_WORDS = frozenset(
-    "a about after all also am an and any are as at be been but by can could did do does for from get give go got had "
-    "has have how i if in into is it its just know let like make me more most much my need no not now of on one or "
-    "our out please say should show so some tell than thank that the their them then there these they thing this to "
-    "up us use want was way we were what when where which while who why will with work works would you your "
-    "happen happens happened mean means explain describe".split()
+    """
+    a about after all also am an and any are as at be been but by can could did do does for from get give go got
+    had has have how i if in into is it its just know let like make me more most much my need no not now of on one
+    or our out please say should show so some tell than thank that the their them then there these they thing this
+    to up us use want was way we were what when where which while who why will with work works would you your
+    happen happens happened mean means explain describe
+    """.split()  # noqa: SIM905 # a list of a hundred quoted words is harder to read
 )
 
 
@@ -39,14 +41,9 @@ class Documentation:
             "document UNINDEXED, title, heading, text, tokenize='porter unicode61 remove_diacritics 2')"
         )
         for file in _files(paths):
-            rows = [
-                (file.name, *passage)
-                for passage in _passages(file.read_text(encoding="utf-8"))
-            ]
+            rows = [(file.name, *passage) for passage in _passages(file.read_text(encoding="utf-8"))]
             self._index.executemany("INSERT INTO passages VALUES (?, ?, ?, ?)", rows)
-        self._count: int = self._index.execute(
-            "SELECT count(*) FROM passages"
-        ).fetchone()[0]
+        self._count: int = self._index.execute("SELECT count(*) FROM passages").fetchone()[0]
 
     def search(self, question: str, *, limit: int) -> Sequence[Passage]:
         words = _content_words(question)
@@ -62,10 +59,7 @@ class Documentation:
     def _search(self, words: Sequence[str], limit: int) -> list[Passage]:
         holders = {word: self._holders(word) for word in words}
         # A word that stands nowhere weighs most: a question about it is not about these documents.
-        weights = {
-            word: math.log(1 + self._count / (len(rows) + 0.5))
-            for word, rows in holders.items()
-        }
+        weights = {word: math.log(1 + self._count / (len(rows) + 0.5)) for word, rows in holders.items()}
         asked_for = sum(weights.values())
         anywhere = " OR ".join(f'"{word}"' for word in words)
         rows = self._index.execute(
@@ -75,10 +69,7 @@ class Documentation:
         ).fetchall()
         found = []
         for rowid, document, title, heading, text, distance in rows:
-            coverage = (
-                sum(weights[word] for word in words if rowid in holders[word])
-                / asked_for
-            )
+            coverage = sum(weights[word] for word in words if rowid in holders[word]) / asked_for
             if coverage >= _COVERAGE:
                 score = -distance * coverage
                 found.append(
@@ -94,21 +85,13 @@ class Documentation:
         return found[:limit]
 
     def _holders(self, word: str) -> set[int]:
-        rows = self._index.execute(
-            "SELECT rowid FROM passages WHERE passages MATCH ?", (f'"{word}"',)
-        )
+        rows = self._index.execute("SELECT rowid FROM passages WHERE passages MATCH ?", (f'"{word}"',))
         return {rowid for (rowid,) in rows}
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        yield from (
-            sorted(path.rglob("*.md"))
-            if path.is_dir()
-            else [path]
-            if path.exists()
-            else []
-        )
+        yield from (sorted(path.rglob("*.md")) if path.is_dir() else [path] if path.exists() else [])
 
 
 def _content_words(question: str) -> list[str]:
@@ -123,7 +106,7 @@ def _passages(markdown: str) -> Iterator[tuple[str, str, str]]:
         if kind == "heading":
             yield from ((title, heading, piece) for piece in _pieces(block))
             block = ""
-            level, name = text.split(" ", 1)
+            _, name = text.split(" ", 1)
             if not title:
                 title = heading = name
             else:

@@ -57,18 +57,11 @@ class OfflineStream:
 def _answer(prompt: Prompt) -> str:
     if not prompt.passages:
         return _NOTHING_FOUND
-    quotes = [
-        _quote(number, passage)
-        for number, passage in enumerate(prompt.passages[:_QUOTED], start=1)
-    ]
+    quotes = [_quote(number, passage) for number, passage in enumerate(prompt.passages[:_QUOTED], start=1)]
     return "\n\n".join(quotes)
 
 
 def _quote(number: int, passage: Passage) -> str:
-    where = (
-        passage.title
-        if passage.heading == passage.title
-        else f"{passage.title} › {passage.heading}"
-    )
+    where = passage.title if passage.heading == passage.title else f"{passage.title} › {passage.heading}"
     quoted = "\n".join(f"> {line}".rstrip() for line in passage.text.splitlines())
     return f"**{where}** [{number}]\n\n{quoted}"

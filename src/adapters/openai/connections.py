@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -36,10 +36,8 @@ class Call:
             return
         connection = self._stream.get_extra_info("socket")
         if connection is not None:
-            try:
+            with suppress(OSError):  # It may have been cut by the other side already.
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # Cut by the other side already.
 
 
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
@@ -60,9 +58,7 @@ def abortable_client(limits: httpx2.Limits) -> httpx2.Client:
     """An HTTP client whose connections `Call.abort` can cut, through the environment's proxies if there are any."""
     client = httpx2.Client(limits=limits, follow_redirects=True)
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 # httpx offers no way in;
-        if isinstance(
-            transport, httpx2.HTTPTransport
-        ):  # the tests of a silent model hold this in place
+        if isinstance(transport, httpx2.HTTPTransport):  # the tests of a silent model hold this in place
             transport._pool._network_backend = _Backend()  # noqa: SLF001
     return client
 
@@ -76,9 +72,7 @@ class _Backend(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        return _Stream(
-            super().connect_tcp(host, port, timeout, local_address, socket_options)
-        )
+        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
 
 
 class _Stream(httpcore2.NetworkStream):

@@ -13,9 +13,7 @@ import orjson
 from adapters.openai.connections import Call, abortable, abortable_client
 from application.ports.language import ModelError, Passage, Prompt
 
-_CONNECTIONS = httpx2.Limits(
-    max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0
-)
+_CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
 
 _PASSAGES = "Passages that may help, to be cited by their numbers:\n\n"
 
@@ -25,7 +23,7 @@ class OpenAIModel:
 
     A 408, 409, 429 or 5xx before the stream begins is tried again `retries` times with growing,
     jittered pauses, or after what `Retry-After` asks for; that is the SDK's doing. Once text has
-    come nothing is repeated. `idle_timeout` seconds without a byte end the connection.
+    come nothing is repeated. A connection without a byte for `idle_timeout` seconds and five more is given up.
     """
 
     def __init__(
@@ -42,7 +40,8 @@ class OpenAIModel:
             api_key=api_key,
             base_url=base_url,
             max_retries=retries,
-            timeout=httpx2.Timeout(idle_timeout, connect=5.0),
+            # Whoever reads the stream times it out; this only keeps a connection from being held for ever.
+            timeout=httpx2.Timeout(idle_timeout + 5.0, connect=5.0),
             http_client=abortable_client(_CONNECTIONS),
         )
 
@@ -107,9 +106,7 @@ class OpenAIStream:
 
     def _read(self) -> Iterator[str]:
         finished = False
-        with self._client.chat.completions.with_streaming_response.create(
-            **self._request
-        ) as response:
+        with self._client.chat.completions.with_streaming_response.create(**self._request) as response:
             for data in _events(response.iter_bytes()):
                 if data == b"[DONE]":
                     return
@@ -125,9 +122,7 @@ class OpenAIStream:
         try:
             chunk = orjson.loads(data)
             if "error" in chunk:
-                raise ModelError(
-                    "model_failed", f"The model failed: {_message(chunk['error'])}"
-                )
+                raise ModelError("model_failed", f"The model failed: {_message(chunk['error'])}")
             usage = chunk.get("usage")
             if usage:
                 self._metadata["usage"] = {
@@ -164,14 +159,9 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     """The Chat Completions messages: instructions, passages, then the turns."""
     messages = [{"role": "system", "content": prompt.agent.instructions}]
     if prompt.passages:
-        numbered = "\n\n".join(
-            _numbered(number, passage)
-            for number, passage in enumerate(prompt.passages, start=1)
-        )
+        numbered = "\n\n".join(_numbered(number, passage) for number, passage in enumerate(prompt.passages, start=1))
         messages.append({"role": "system", "content": _PASSAGES + numbered})
-    messages.extend(
-        {"role": turn.role, "content": turn.content} for turn in prompt.turns
-    )
+    messages.extend({"role": turn.role, "content": turn.content} for turn in prompt.turns)
     return messages
 
 
@@ -185,31 +175,19 @@ def _translated(failure: Exception) -> ModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             return ModelError("model_timeout", "The model did not answer in time.")
         case openai.APIStatusError(status_code=429):
-            return ModelError(
-                "model_overloaded", "The model takes no more requests at the moment."
-            )
+            return ModelError("model_overloaded", "The model takes no more requests at the moment.")
         case openai.APIStatusError(status_code=status) if status >= 500:
-            return ModelError(
-                "model_failed", f"The model's server failed with status {status}."
-            )
+            return ModelError("model_failed", f"The model's server failed with status {status}.")
         case openai.APIStatusError(status_code=status):
             return ModelError(
                 "model_refused",
                 f"The model's server refused the request with status {status}.",
             )
         case openai.APIConnectionError():
-            return ModelError(
-                "model_unreachable", "The model's server cannot be reached."
-            )
+            return ModelError("model_unreachable", "The model's server cannot be reached.")
         case _:
-            return ModelError(
-                "model_broke_off", "The connection to the model broke off."
-            )
+            return ModelError("model_broke_off", "The connection to the model broke off.")
 
 
 def _message(error: object) -> str:
-    return (
-        str(error.get("message", "no reason given"))
-        if isinstance(error, dict)
-        else str(error)
-    )
+    return str(error.get("message", "no reason given")) if isinstance(error, dict) else str(error)

@@ -62,13 +62,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except StaleDataError as stale:
-        raise ConcurrentChange(
-            "Somebody else changed this at the same time. Try again."
-        ) from stale
+        raise ConcurrentChange("Somebody else changed this at the same time. Try again.") from stale
     except (OperationalError, InterfaceError) as failure:
-        raise StorageUnavailable(
-            f"The database does not answer: {_reason(failure)}"
-        ) from failure
+        raise StorageUnavailable(f"The database does not answer: {_reason(failure)}") from failure
 
 
 def _reason(failure: DBAPIError) -> str:

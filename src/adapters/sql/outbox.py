@@ -19,13 +19,8 @@ class SqlOutbox:
 
     def pending(self, limit: int) -> Sequence[RecordedEvent]:
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(outbox).order_by(outbox.c.number).limit(limit)
-            ).all()
-        return [
-            RecordedEvent(row.number, row.name, row.subject_id, row.payload)
-            for row in rows
-        ]
+            rows = connection.execute(select(outbox).order_by(outbox.c.number).limit(limit)).all()
+        return [RecordedEvent(row.number, row.name, row.subject_id, row.payload) for row in rows]
 
     def delivered(self, numbers: Sequence[int]) -> None:
         if not numbers:

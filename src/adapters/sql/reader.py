@@ -66,24 +66,14 @@ class SqlReader:
     def rooms(self, principal: Principal, page: Page) -> Document:
         mine = and_(rooms.c.owner == principal.key, rooms.c.deletion_id.is_(None))
         with self._database.reading() as connection:
-            total = connection.execute(
-                select(func.count()).select_from(rooms).where(mine)
-            ).scalar_one()
-            wanted = _rooms_with_activity(conversations.c.owner == principal.key).where(
-                mine
-            )
-            found = connection.execute(
-                _part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)
-            ).all()
+            total = connection.execute(select(func.count()).select_from(rooms).where(mine)).scalar_one()
+            wanted = _rooms_with_activity(conversations.c.owner == principal.key).where(mine)
+            found = connection.execute(_part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)).all()
             items = _room_documents(connection, found)
         return page_document(items, total=total, limit=page.limit, offset=page.offset)
 
     def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        those = (
-            rooms.c.deletion_id.is_not(None)
-            if deleted
-            else rooms.c.deletion_id.is_(None)
-        )
+        those: ColumnElement[bool] = rooms.c.deletion_id.is_not(None) if deleted else rooms.c.deletion_id.is_(None)
         if owner is not None:
             those = and_(rooms.c.owner == owner, those)
         wanted = (
@@ -93,12 +83,8 @@ class SqlReader:
             .where(those)
         )
         with self._database.reading() as connection:
-            total = connection.execute(
-                select(func.count()).select_from(rooms).where(those)
-            ).scalar_one()
-            found = connection.execute(
-                _part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)
-            ).all()
+            total = connection.execute(select(func.count()).select_from(rooms).where(those)).scalar_one()
+            found = connection.execute(_part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)).all()
             items = _room_documents(connection, found)
         for item, row in zip(items, found, strict=True):
             item |= {"owner": row.owner, "deleted_at": row.deleted_at}
@@ -106,25 +92,17 @@ class SqlReader:
 
     def room(self, room_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
-            wanted = _rooms_with_activity(conversations.c.room_id == room_id).where(
-                rooms.c.id == room_id
-            )
+            wanted = _rooms_with_activity(conversations.c.room_id == room_id).where(rooms.c.id == room_id)
             found = connection.execute(wanted).one_or_none()
             present = _present_and_authorised(found, "room", room_id, principal)
             return _room_documents(connection, [present])[0]
 
-    def room_history(
-        self, room_id: UUID, principal: Principal, page: MessagePage
-    ) -> Document:
+    def room_history(self, room_id: UUID, principal: Principal, page: MessagePage) -> Document:
         with self._database.reading() as connection:
-            found = connection.execute(
-                select(rooms).where(rooms.c.id == room_id)
-            ).one_or_none()
+            found = connection.execute(select(rooms).where(rooms.c.id == room_id)).one_or_none()
             _present_and_authorised(found, "room", room_id, principal)
             of_room = and_(conversations.c.room_id == room_id, _present)
-            counting = select(
-                func.coalesce(func.sum(conversations.c.message_count), 0)
-            ).where(of_room)
+            counting = select(func.coalesce(func.sum(conversations.c.message_count), 0)).where(of_room)
             total = connection.execute(counting).scalar_one()
             wanted = select(messages).join(conversations).where(of_room, _current)
             order = (
@@ -133,57 +111,33 @@ class SqlReader:
                 messages.c.position,
             )
             found_messages = connection.execute(
-                wanted.order_by(
-                    *(key.desc() if page.descending else key for key in order)
-                )
+                wanted.order_by(*(key.desc() if page.descending else key for key in order))
                 .limit(page.limit)
                 .offset(page.offset or 0)
             )
             items = [message_document(cast(Message, row)) for row in found_messages]
-        return page_document(
-            items, total=total, limit=page.limit, offset=page.offset or 0
-        )
+        return page_document(items, total=total, limit=page.limit, offset=page.offset or 0)
 
-    def conversations(
-        self, principal: Principal, room_id: UUID | None, page: Page
-    ) -> Document:
+    def conversations(self, principal: Principal, room_id: UUID | None, page: Page) -> Document:
         mine = and_(conversations.c.owner == principal.key, _present)
         with self._database.reading() as connection:
             if room_id is not None:
-                found = connection.execute(
-                    select(rooms).where(rooms.c.id == room_id)
-                ).one_or_none()
+                found = connection.execute(select(rooms).where(rooms.c.id == room_id)).one_or_none()
                 _present_and_authorised(found, "room", room_id, principal)
                 mine = and_(conversations.c.room_id == room_id, _present)
-            total = connection.execute(
-                select(func.count()).select_from(conversations).where(mine)
-            ).scalar_one()
+            total = connection.execute(select(func.count()).select_from(conversations).where(mine)).scalar_one()
             wanted = select(conversations).where(mine)
-            rows = connection.execute(
-                _part(
-                    wanted, _CONVERSATION_KEYS[page.sort_by], conversations.c.id, page
-                )
-            ).all()
+            rows = connection.execute(_part(wanted, _CONVERSATION_KEYS[page.sort_by], conversations.c.id, page)).all()
         items = [conversation_document(cast(Conversation, row)) for row in rows]
         return page_document(items, total=total, limit=page.limit, offset=page.offset)
 
     def conversation(self, conversation_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
-            return conversation_document(
-                cast(
-                    Conversation, _conversation(connection, conversation_id, principal)
-                )
-            )
+            return conversation_document(cast(Conversation, _conversation(connection, conversation_id, principal)))
 
-    def messages(
-        self, conversation_id: UUID, principal: Principal, page: MessagePage
-    ) -> Document:
+    def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document:
         position = messages.c.position
-        wanted = (
-            select(messages)
-            .where(messages.c.conversation_id == conversation_id, _current)
-            .limit(page.limit)
-        )
+        wanted = select(messages).where(messages.c.conversation_id == conversation_id, _current).limit(page.limit)
         if page.after is not None:
             wanted = wanted.where(position > page.after)
         if page.before is not None:
@@ -201,35 +155,25 @@ class SqlReader:
         items = [message_document(cast(Message, row)) for row in rows]
         if from_the_end is not page.descending:
             items.reverse()
-        document = page_document(
-            items, total=total, limit=page.limit, offset=page.offset or 0
-        )
+        document = page_document(items, total=total, limit=page.limit, offset=page.offset or 0)
         if page.offset is None:
             document["offset"] = None
         return document
 
     def reply(self, reply_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
-            reply = connection.execute(
-                select(replies).where(replies.c.id == reply_id)
-            ).one_or_none()
+            reply = connection.execute(select(replies).where(replies.c.id == reply_id)).one_or_none()
             if reply is None:
                 raise NotFound("reply", reply_id)
             principal.authorise(reply, "reply")
             deletion_id = connection.execute(
-                select(conversations.c.deletion_id).where(
-                    conversations.c.id == reply.conversation_id
-                )
+                select(conversations.c.deletion_id).where(conversations.c.id == reply.conversation_id)
             ).scalar_one()
             if deletion_id is not None:
                 raise NotFound("reply", reply_id)
-            message = connection.execute(
-                select(messages).where(messages.c.id == reply_id)
-            ).one_or_none()
+            message = connection.execute(select(messages).where(messages.c.id == reply_id)).one_or_none()
         document = reply_document(cast(Reply, reply))
-        document["message"] = (
-            message_document(cast(Message, message)) if message is not None else None
-        )
+        document["message"] = message_document(cast(Message, message)) if message is not None else None
         return document
 
     def search(self, principal: Principal, query: str, page: Page) -> Document:
@@ -242,9 +186,7 @@ class SqlReader:
                 conversations.c.id.label("found_in"),
                 conversations.c.title,
                 conversations.c.room_id,
-                func.snippet(literal_column("messages_fts"), 0, *_MARKS, "…", 24).label(
-                    "snippet"
-                ),
+                func.snippet(literal_column("messages_fts"), 0, *_MARKS, "…", 24).label("snippet"),
             )
             .select_from(_fts)
             .join(messages, messages.c.number == _fts.c.rowid)
@@ -257,9 +199,7 @@ class SqlReader:
             )
         )
         with self._database.reading() as connection:
-            counting = matching.with_only_columns(
-                func.count(), maintain_column_froms=True
-            )
+            counting = matching.with_only_columns(func.count(), maintain_column_froms=True)
             total = connection.execute(counting).scalar_one()
             best = matching.order_by(literal_column("rank"), messages.c.number.desc())
             rows = connection.execute(best.limit(page.limit).offset(page.offset)).all()
@@ -318,9 +258,7 @@ def _room_documents(connection: Connection, found: Any) -> list[Document]:
         )
         .subquery()
     )
-    previews = connection.execute(
-        select(newest.c.room_id, newest.c.last_message).where(newest.c.place == 1)
-    )
+    previews = connection.execute(select(newest.c.room_id, newest.c.last_message).where(newest.c.place == 1))
     last_messages = {row.room_id: row.last_message for row in previews}
     return [
         room_document(
@@ -334,26 +272,18 @@ def _room_documents(connection: Connection, found: Any) -> list[Document]:
     ]
 
 
-def _part(
-    wanted: Select[Any], key: ColumnElement[Any], tie: ColumnElement[Any], page: Page
-) -> Select[Any]:
+def _part(wanted: Select[Any], key: ColumnElement[Any], tie: ColumnElement[Any], page: Page) -> Select[Any]:
     """One page, in an order that no two rows share."""
     order = (key.desc(), tie.desc()) if page.descending else (key, tie)
     return wanted.order_by(*order).limit(page.limit).offset(page.offset)
 
 
-def _conversation(
-    connection: Connection, conversation_id: UUID, principal: Principal
-) -> Row[Any]:
-    found = connection.execute(
-        select(conversations).where(conversations.c.id == conversation_id)
-    ).one_or_none()
+def _conversation(connection: Connection, conversation_id: UUID, principal: Principal) -> Row[Any]:
+    found = connection.execute(select(conversations).where(conversations.c.id == conversation_id)).one_or_none()
     return _present_and_authorised(found, "conversation", conversation_id, principal)
 
 
-def _present_and_authorised(
-    found: Row[Any] | None, kind: str, wanted: UUID, principal: Principal
-) -> Row[Any]:
+def _present_and_authorised(found: Row[Any] | None, kind: str, wanted: UUID, principal: Principal) -> Row[Any]:
     if found is None:
         raise NotFound(kind, wanted)
     principal.authorise(cast(Room, found), kind)

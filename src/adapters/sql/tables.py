@@ -49,29 +49,17 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(
-        self, value: datetime | None, dialect: Dialect
-    ) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse naive times: they would be read as some other zone's."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"a naive time: {value!r}")
-        return (
-            value.astimezone(UTC).replace(tzinfo=None)
-            if dialect.name == "sqlite"
-            else value
-        )
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(
-        self, value: datetime | None, dialect: Dialect
-    ) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Put the zone back."""
-        return (
-            value.replace(tzinfo=UTC)
-            if value is not None and value.tzinfo is None
-            else value
-        )
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
@@ -229,12 +217,8 @@ def map_entities() -> None:
     if mappers.mappers:
         return
     mappers.map_imperatively(Room, rooms, version_id_col=rooms.c.version)
-    mappers.map_imperatively(
-        Conversation, conversations, version_id_col=conversations.c.version
-    )
-    mappers.map_imperatively(
-        Message, messages, primary_key=[messages.c.id], exclude_properties=["number"]
-    )
+    mappers.map_imperatively(Conversation, conversations, version_id_col=conversations.c.version)
+    mappers.map_imperatively(Message, messages, primary_key=[messages.c.id], exclude_properties=["number"])
     mappers.map_imperatively(Reply, replies)
     mappers.map_imperatively(Deletion, deletions)
     configure_mappers()

@@ -48,17 +48,13 @@ class _Kept:
         self.session.add(entity)
         self.met[id(entity)] = entity
 
-    def get(
-        self, kind: type[_Entity], key: UUID, *, lock: bool = True
-    ) -> _Entity | None:
-        entity = self.session.get(
-            kind, key, with_for_update=True if lock else None, populate_existing=lock
-        )
+    def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
+        entity = self.session.get(kind, key, with_for_update=True if lock else None, populate_existing=lock)
         if entity is not None:
             self.met[id(entity)] = entity
         return entity
 
-    def all(self, wanted: Select[tuple[_Entity]]) -> Sequence[_Entity]:
+    def all(self, wanted: Select[_Entity]) -> Sequence[_Entity]:
         entities = self.session.scalars(wanted).all()
         self.met.update((id(entity), entity) for entity in entities)
         return entities
@@ -103,15 +99,9 @@ class SqlUnitOfWork:
         """Write everything with its events, or nothing."""
         with translated():
             self._kept.session.flush()
-            events = [
-                event
-                for entity in self._kept.met.values()
-                for event in entity.release_events()
-            ]
+            events = [event for entity in self._kept.met.values() for event in entity.release_events()]
             if events:
-                self._connection.execute(
-                    insert(outbox), [_row(event) for event in events]
-                )
+                self._connection.execute(insert(outbox), [_row(event) for event in events])
             self._kept.session.commit()
             self._connection.commit()
 
@@ -125,16 +115,12 @@ class SqlRooms:
     def add(self, room: Room) -> None:
         self._kept.add(room)
 
-    def get(
-        self, room_id: UUID, *, for_: Principal, deleted: bool | None = False
-    ) -> Room:
+    def get(self, room_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Room:
         room = self._kept.get(Room, room_id)
         return _authorised(room, "room", room_id, for_, deleted)
 
     def count(self, owner: str) -> int:
-        counting = select(func.count()).where(
-            rooms.c.owner == owner, rooms.c.deletion_id.is_(None)
-        )
+        counting = select(func.count()).where(rooms.c.owner == owner, rooms.c.deletion_id.is_(None))
         return self._kept.session.execute(counting).scalar_one()
 
 
@@ -147,16 +133,12 @@ class SqlConversations:
     def add(self, conversation: Conversation) -> None:
         self._kept.add(conversation)
 
-    def get(
-        self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False
-    ) -> Conversation:
+    def get(self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Conversation:
         conversation = self._kept.get(Conversation, conversation_id)
         return _authorised(conversation, "conversation", conversation_id, for_, deleted)
 
     def in_room(self, room_id: UUID) -> Sequence[Conversation]:
-        wanted = select(Conversation).where(
-            conversations.c.room_id == room_id, conversations.c.deletion_id.is_(None)
-        )
+        wanted = select(Conversation).where(conversations.c.room_id == room_id, conversations.c.deletion_id.is_(None))
         return self._kept.all(wanted.with_for_update())
 
     def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
@@ -179,9 +161,7 @@ class SqlMessages:
             raise NotFound("message", message_id)
         return message
 
-    def window(
-        self, conversation_id: UUID, *, before: int, limit: int
-    ) -> Sequence[Message]:
+    def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
         wanted = (
             select(Message)
             .where(
@@ -209,14 +189,10 @@ class SqlReplies:
         return _owned(reply, "reply", reply_id, for_)
 
     def peek(self, reply_id: UUID, *, for_: Principal) -> Reply:
-        return _owned(
-            self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_
-        )
+        return _owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
 
     def count_live(self, owner: str) -> int:
-        counting = select(func.count()).where(
-            replies.c.owner == owner, replies.c.status.in_(LIVE)
-        )
+        counting = select(func.count()).where(replies.c.owner == owner, replies.c.status.in_(LIVE))
         return self._kept.session.execute(counting).scalar_one()
 
     def checkpoint(self, checkpoint: Checkpoint) -> bool:
@@ -240,28 +216,14 @@ class SqlReplies:
         return row.cancel_requested_at is not None
 
     def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
-        wanted = select(replies.c.id).where(
-            replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before
-        )
-        return (
-            self._kept.session.execute(
-                wanted.order_by(replies.c.created_at).limit(limit)
-            )
-            .scalars()
-            .all()
-        )
+        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)
+        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
 
     def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
         wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.RUNNING)
         if expired_at is not None:
             wanted = wanted.where(replies.c.lease_until <= expired_at)
-        return (
-            self._kept.session.execute(
-                wanted.order_by(replies.c.created_at).limit(limit)
-            )
-            .scalars()
-            .all()
-        )
+        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
 
 
 class SqlDeletions:
@@ -288,9 +250,7 @@ class SqlVisitors:
         self._kept = kept
 
     def add(self, visitor_id: UUID, seen_at: datetime) -> None:
-        self._kept.session.execute(
-            insert(visitors).values(id=visitor_id, created_at=seen_at)
-        )
+        self._kept.session.execute(insert(visitors).values(id=visitor_id, created_at=seen_at))
 
 
 def _authorised(
@@ -306,9 +266,7 @@ def _authorised(
     return owned
 
 
-def _owned(
-    thing: _Owned | None, kind: str, wanted: UUID, principal: Principal
-) -> _Owned:
+def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) -> _Owned:
     if thing is None:
         raise NotFound(kind, wanted)
     principal.authorise(thing, kind)

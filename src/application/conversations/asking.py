@@ -55,24 +55,17 @@ class AskQuestionHandler:
         try:
             question, reply = self._post(command)
         except Conflict as conflict:
-            if (
-                conflict.slug != "reply_in_progress"
-                or command.on_conflict is OnConflict.REJECT
-            ):
+            if conflict.slug != "reply_in_progress" or command.on_conflict is OnConflict.REJECT:
                 raise
             live = UUID(str(conflict.details["reply_id"]))
-            self.cancel(
-                CancelReply(principal=command.principal, reply_id=live, insist=True)
-            )
+            self.cancel(CancelReply(principal=command.principal, reply_id=live, insist=True))
             question, reply = self._post(command)
         self.queue.dispatch(reply.id)
         return question, reply
 
     def _post(self, command: AskQuestion) -> tuple[Message, Reply]:
         with self.start_work() as work:
-            conversation = work.conversations.get(
-                command.conversation_id, for_=command.principal
-            )
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal)
             question, reply = conversation.ask(
                 command.content,
                 message_id=self.new_id(),
@@ -99,7 +92,10 @@ class RegenerateReply:
 
 @dataclass(frozen=True, slots=True)
 class RegenerateReplyHandler:
-    """Queues the new version; raises NotFound, Forbidden, Conflict `not_last_answer` or `reply_in_progress`, Limited."""
+    """Queues the new version.
+
+    Raises NotFound, Forbidden, Conflict `not_last_answer` or `reply_in_progress`, or Limited `too_many_live_replies`.
+    """
 
     start_work: StartWork
     queue: ReplyQueue
@@ -110,9 +106,7 @@ class RegenerateReplyHandler:
     def __call__(self, command: RegenerateReply) -> Reply:
         with self.start_work() as work:
             reply = work.replies.peek(command.reply_id, for_=command.principal)
-            conversation = work.conversations.get(
-                reply.conversation_id, for_=command.principal
-            )
+            conversation = work.conversations.get(reply.conversation_id, for_=command.principal)
             conversation.require_no_live_reply()
             anew = conversation.regenerate(
                 work.messages.get(command.reply_id),

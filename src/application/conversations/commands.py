@@ -79,9 +79,7 @@ class ChangeConversationHandler:
 
     def __call__(self, command: ChangeConversation) -> Conversation:
         with self.start_work() as work:
-            conversation = work.conversations.get(
-                command.conversation_id, for_=command.principal
-            )
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal)
             conversation.change(
                 title=command.title,
                 agent=command.agent,
@@ -113,9 +111,7 @@ class DeleteConversationHandler:
 
     def __call__(self, command: DeleteConversation) -> Deletion:
         with self.start_work() as work:
-            conversation = work.conversations.get(
-                command.conversation_id, for_=command.principal
-            )
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal)
             deletion = Deletion(
                 id=self.new_id(),
                 owner=conversation.owner,
@@ -128,9 +124,7 @@ class DeleteConversationHandler:
             work.deletions.add(deletion)
             live = conversation.live_reply_id
             if live is not None:
-                work.replies.get(live, for_=command.principal).request_cancel(
-                    deletion.deleted_at
-                )
+                work.replies.get(live, for_=command.principal).request_cancel(deletion.deleted_at)
             conversation.delete(deletion)
             work.commit()
         if live is not None:
@@ -155,9 +149,7 @@ class RestoreConversationHandler:
 
     def __call__(self, command: RestoreConversation) -> Conversation:
         with self.start_work() as work:
-            conversation = work.conversations.get(
-                command.conversation_id, for_=command.principal, deleted=None
-            )
+            conversation = work.conversations.get(command.conversation_id, for_=command.principal, deleted=None)
             if conversation.deletion_id is None:
                 raise Conflict("not_deleted", "This conversation is not deleted.")
             deletion = work.deletions.get(conversation.deletion_id)
@@ -175,6 +167,4 @@ class RestoreConversationHandler:
 
 
 def _room_is_deleted(room_id: UUID) -> Conflict:
-    return Conflict(
-        "room_deleted", "Its room is deleted: restore that first.", room_id=str(room_id)
-    )
+    return Conflict("room_deleted", "Its room is deleted: restore that first.", room_id=str(room_id))

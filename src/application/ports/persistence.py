@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from domain.conversations import Conversation, Message
-from domain.deletions import Deletion, Subject
+from domain.deletions import Deletion
 from domain.errors import Unavailable
 from domain.identity import Principal
 from domain.replies import Reply
@@ -37,9 +37,7 @@ class Rooms(Protocol):
 
     def add(self, room: Room) -> None: ...
 
-    def get(
-        self, room_id: UUID, *, for_: Principal, deleted: bool | None = False
-    ) -> Room:
+    def get(self, room_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Room:
         """The room, deleted or not as asked (None: either). Raises NotFound, or Forbidden for somebody else's."""
         ...
 
@@ -53,9 +51,7 @@ class Conversations(Protocol):
 
     def add(self, conversation: Conversation) -> None: ...
 
-    def get(
-        self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False
-    ) -> Conversation:
+    def get(self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Conversation:
         """The conversation, deleted or not as asked (None: either). Raises NotFound or Forbidden."""
         ...
 
@@ -77,9 +73,7 @@ class Messages(Protocol):
         """The message; authorise through its conversation. Raises NotFound."""
         ...
 
-    def window(
-        self, conversation_id: UUID, *, before: int, limit: int
-    ) -> Sequence[Message]:
+    def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
         """The last `limit` current messages below position `before`, oldest first."""
         ...
 
@@ -236,23 +230,17 @@ class Reader(Protocol):
 
     def room(self, room_id: UUID, principal: Principal) -> Document: ...
 
-    def room_history(
-        self, room_id: UUID, principal: Principal, page: MessagePage
-    ) -> Document:
+    def room_history(self, room_id: UUID, principal: Principal, page: MessagePage) -> Document:
         """The messages of all the room's conversations by time; cursors do not apply."""
         ...
 
-    def conversations(
-        self, principal: Principal, room_id: UUID | None, page: Page
-    ) -> Document:
+    def conversations(self, principal: Principal, room_id: UUID | None, page: Page) -> Document:
         """Sorted by last_activity_at, created_at or title; of one room if `room_id` is given."""
         ...
 
     def conversation(self, conversation_id: UUID, principal: Principal) -> Document: ...
 
-    def messages(
-        self, conversation_id: UUID, principal: Principal, page: MessagePage
-    ) -> Document: ...
+    def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document: ...
 
     def reply(self, reply_id: UUID, principal: Principal) -> Document: ...
 

@@ -81,9 +81,7 @@ class Cancellations(Protocol):
 
     def announce(self, reply_id: UUID) -> None: ...
 
-    def listen(
-        self, reply_id: UUID, heard: Callable[[], None]
-    ) -> AbstractContextManager[None]:
+    def listen(self, reply_id: UUID, heard: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `heard` (from any thread, at most a few times) on announcements while the context is open."""
         ...
 

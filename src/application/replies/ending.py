@@ -28,29 +28,21 @@ class ReplyEnding:
     log: ReplyLog
     now: Now
 
-    def end(
-        self, reply_id: UUID, outcome: Outcome, *, epoch: int, final_seq: int
-    ) -> Message:
+    def end(self, reply_id: UUID, outcome: Outcome, *, epoch: int, final_seq: int) -> Message:
         """End the reply as the owner of `epoch`; raises LeaseLost when that is over."""
         with self.start_work() as work:
             conversation_id = work.replies.peek(reply_id, for_=SYSTEM).conversation_id
-            conversation = work.conversations.get(
-                conversation_id, for_=SYSTEM, deleted=None
-            )
+            conversation = work.conversations.get(conversation_id, for_=SYSTEM, deleted=None)
             reply = work.replies.get(reply_id, for_=SYSTEM)
             reply.end(outcome, epoch=epoch, final_seq=final_seq, now=self.now())
             message = conversation.take_answer(reply, self.now())
             work.messages.add(message)
             work.commit()
-        entry = terminal_entry(
-            final_seq, message.status, message_document(message), message.error
-        )
+        entry = terminal_entry(final_seq, message.status, message_document(message), message.error)
         self.log.append(reply_id, epoch=epoch, entry=entry)
         return message
 
-    def take_over(
-        self, reply_id: UUID, *, if_: Callable[[Reply, datetime], bool]
-    ) -> ReplyStatus | None:
+    def take_over(self, reply_id: UUID, *, if_: Callable[[Reply, datetime], bool]) -> ReplyStatus | None:
         """Fence out the owner of a live reply that meets a condition, and requeue or end it; its new status.
 
         None when the condition does not hold (any more). If the caller dies half-way, the lease
@@ -65,9 +57,7 @@ class ReplyEnding:
                 return reply.status
             reply.take_over(self.now())
             work.commit()
-        final_seq = self.log.open(
-            reply_id, epoch=reply.epoch, first_seq=reply.seq_ceiling
-        )
+        final_seq = self.log.open(reply_id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
         outcome = reply.abandoned_outcome()
         self.end(reply_id, outcome, epoch=reply.epoch, final_seq=final_seq)
         return outcome.status
@@ -109,15 +99,10 @@ class CancelReplyHandler:
 
     def _stop(self, command: CancelReply, reply: Reply) -> None:
         try:
-            if reply.status is ReplyStatus.QUEUED and self.ending.take_over(
-                reply.id, if_=_still_queued
-            ):
+            if reply.status is ReplyStatus.QUEUED and self.ending.take_over(reply.id, if_=_still_queued):
                 return
             self.cancellations.announce(reply.id)
-            if (
-                not self.watcher.sees_end(reply.id, within=self.patience)
-                and command.insist
-            ):
+            if not self.watcher.sees_end(reply.id, within=self.patience) and command.insist:
                 self.ending.take_over(reply.id, if_=_always)
         except LeaseLost:
             pass  # Somebody else ended it at the same moment, which is all that was asked for.

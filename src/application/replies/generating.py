@@ -139,9 +139,7 @@ class _Attempt:
         try:
             agent = self._task.agents.named(reply.agent)
             passages = self._passages_for(history)
-            outcome = self._answer(
-                prompt_from(agent, history, passages), started, metadata
-            )
+            outcome = self._answer(prompt_from(agent, history, passages), started, metadata)
         except LeaseLost:
             raise
         except Exception:
@@ -152,9 +150,7 @@ class _Attempt:
                 "Something went wrong on our side.",
             )
         if outcome is None:
-            self._task.ending.take_over(
-                self._reply_id, if_=lambda reply, now: reply.epoch == self._epoch
-            )
+            self._task.ending.take_over(self._reply_id, if_=lambda reply, now: reply.epoch == self._epoch)
             return
         self._emit_delta()
         sources = cited(self._text, passages)
@@ -163,9 +159,7 @@ class _Attempt:
         metadata["response_time_ms"] = _milliseconds(time.monotonic() - started)
         metadata["chunks_used"] = len(passages)
         if self._first_delta_at is not None:
-            metadata["time_to_first_token_ms"] = _milliseconds(
-                self._first_delta_at - started
-            )
+            metadata["time_to_first_token_ms"] = _milliseconds(self._first_delta_at - started)
         self._end(
             Outcome(
                 status=outcome.status,
@@ -182,15 +176,11 @@ class _Attempt:
         with task.start_work() as work:
             reply = work.replies.get(self._reply_id, for_=SYSTEM)
             first_seq = reply.claim(task.now())
-            history = work.messages.window(
-                reply.conversation_id, before=reply.position, limit=task.history
-            )
+            history = work.messages.window(reply.conversation_id, before=reply.position, limit=task.history)
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
-        self._next_seq = task.log.open(
-            self._reply_id, epoch=self._epoch, first_seq=first_seq
-        )
+        self._next_seq = task.log.open(self._reply_id, epoch=self._epoch, first_seq=first_seq)
         self._append(
             "reply.started",
             {
@@ -205,9 +195,7 @@ class _Attempt:
         if not history:
             return ()
         try:
-            return self._task.knowledge.search(
-                history[-1].content, limit=self._task.passages
-            )
+            return self._task.knowledge.search(history[-1].content, limit=self._task.passages)
         except Exception:
             log.exception(
                 "reply %s: answering without passages, the search failed",
@@ -215,9 +203,7 @@ class _Attempt:
             )
             return ()
 
-    def _answer(
-        self, prompt: Prompt, started: float, metadata: dict[str, object]
-    ) -> Outcome | None:
+    def _answer(self, prompt: Prompt, started: float, metadata: dict[str, object]) -> Outcome | None:
         """How it ended, or None when this process must hand over."""
         task = self._task
         if self._cancelled:
@@ -231,11 +217,10 @@ class _Attempt:
                 failure.slug,
             )
             metadata["fallback"] = {"code": failure.slug, "message": failure.message}
-            outcome, failure = self._pump(
-                task.fallback.stream(prompt), started, metadata
-            )
+            outcome, failure = self._pump(task.fallback.stream(prompt), started, metadata)
         if failure is not None:
-            return self._outcome(ReplyStatus.FAILED, failure.slug, failure.message)
+            status = ReplyStatus.TIMED_OUT if failure.slug == "model_timeout" else ReplyStatus.FAILED
+            return self._outcome(status, failure.slug, failure.message)
         return outcome
 
     def _pump(
@@ -248,9 +233,7 @@ class _Attempt:
             stream.close()
             metadata.update(stream.metadata)
 
-    def _flow(
-        self, source: _Source, started: float
-    ) -> tuple[Outcome | None, ModelError | None]:
+    def _flow(self, source: _Source, started: float) -> tuple[Outcome | None, ModelError | None]:
         pace = self._task.pace
         deadline = started + pace.timeout
         last_piece = last_emit = time.monotonic()
@@ -263,15 +246,11 @@ class _Attempt:
                 self._text += pieces
                 last_piece = now
             first = self._first_delta_at is None
-            if self._emitted < len(self._text) and (
-                first or over or now >= last_emit + pace.coalesce
-            ):
+            if self._emitted < len(self._text) and (first or over or now >= last_emit + pace.coalesce):
                 self._emit_delta()
                 last_emit = now
             unsaved = self._saved < len(self._text)
-            if (
-                unsaved and (first or now >= self._last_save + pace.checkpoint)
-            ) or now >= self._last_save + pace.renew:
+            if (unsaved and (first or now >= self._last_save + pace.checkpoint)) or now >= self._last_save + pace.renew:
                 self._checkpoint()
             if self._cancelled:
                 return self._outcome(ReplyStatus.CANCELLED), None
@@ -351,9 +330,7 @@ class _Attempt:
         give_up_at: datetime = task.now() + LEASE
         while True:
             try:
-                task.ending.end(
-                    self._reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq
-                )
+                task.ending.end(self._reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq)
                 return
             except (StorageUnavailable, ConcurrentChange):
                 if task.now() >= give_up_at:
@@ -368,9 +345,7 @@ class _Attempt:
                 pause = min(2 * pause, 2.0)
 
     @staticmethod
-    def _outcome(
-        status: ReplyStatus, code: str | None = None, message: str | None = None
-    ) -> Outcome:
+    def _outcome(status: ReplyStatus, code: str | None = None, message: str | None = None) -> Outcome:
         return Outcome(
             status=status,
             error={"code": code, "message": message or ""} if code else None,
@@ -413,9 +388,7 @@ class _Source:
             self.failure = failure
         except Exception as failure:
             log.exception("the model's stream failed unexpectedly")
-            self.failure = ModelError(
-                "model_failed", f"The model's stream failed: {type(failure).__name__}."
-            )
+            self.failure = ModelError("model_failed", f"The model's stream failed: {type(failure).__name__}.")
         finally:
             self.over = True
             self._wake.set()

@@ -13,15 +13,9 @@ from domain.conversations import Message
 _CITATION = re.compile(r"\[(\d{1,2})\]")
 
 
-def prompt_from(
-    agent: Agent, history: Sequence[Message], passages: Sequence[Passage]
-) -> Prompt:
+def prompt_from(agent: Agent, history: Sequence[Message], passages: Sequence[Passage]) -> Prompt:
     """The window of a conversation; messages that were left empty say nothing to a model."""
-    turns = [
-        Turn(role=message.role.value, content=message.content)
-        for message in history
-        if message.content
-    ]
+    turns = [Turn(role=message.role.value, content=message.content) for message in history if message.content]
     return Prompt(agent=agent, turns=turns, passages=passages)
 
 

@@ -53,9 +53,7 @@ class ReapReplies:
         """
         condition = _is_running if orphans else _is_expired
         with self.start_work() as work:
-            candidates = work.replies.running(
-                expired_at=None if orphans else self.now(), limit=_BATCH
-            )
+            candidates = work.replies.running(expired_at=None if orphans else self.now(), limit=_BATCH)
         reaped = []
         for reply_id in candidates:
             try:
@@ -75,8 +73,4 @@ def _is_running(reply: Reply, now: datetime) -> bool:
 
 
 def _is_expired(reply: Reply, now: datetime) -> bool:
-    return (
-        reply.status is ReplyStatus.RUNNING
-        and reply.lease_until is not None
-        and reply.lease_until <= now
-    )
+    return reply.status is ReplyStatus.RUNNING and reply.lease_until is not None and reply.lease_until <= now

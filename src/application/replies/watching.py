@@ -16,9 +16,7 @@ _LOOK_AGAIN = 5.0
 """Seconds without an event after which the stored reply is consulted: its log may have been lost."""
 
 
-def terminal_entry(
-    seq: int, status: str, message: Document, error: dict[str, str] | None
-) -> LogEntry:
+def terminal_entry(seq: int, status: str, message: Document, error: dict[str, str] | None) -> LogEntry:
     """The one event that ends a log."""
     return LogEntry(
         seq,
@@ -79,9 +77,7 @@ class ReplyWatcher:
                 return False
             self.log.wait(reply_id, after=after, timeout=left)
 
-    def _follow(
-        self, query: WatchReply, reply: Document
-    ) -> Iterator[Sequence[LogEntry]]:
+    def _follow(self, query: WatchReply, reply: Document) -> Iterator[Sequence[LogEntry]]:
         after = query.after
         beat = time.monotonic() + self.heartbeat
         while True:
@@ -98,9 +94,7 @@ class ReplyWatcher:
             if asked_at >= beat:
                 yield ()
                 beat = asked_at + self.heartbeat
-            self.log.wait(
-                query.reply_id, after=after, timeout=min(_LOOK_AGAIN, beat - asked_at)
-            )
+            self.log.wait(query.reply_id, after=after, timeout=min(_LOOK_AGAIN, beat - asked_at))
             if time.monotonic() >= asked_at + _LOOK_AGAIN:
                 reply = self.reader.reply(query.reply_id, query.principal)
 
@@ -110,6 +104,4 @@ def _is_live(reply: Document) -> bool:
 
 
 def _snapshot(reply: Document) -> LogEntry:
-    return terminal_entry(
-        reply["final_seq"], reply["status"], reply["message"], reply["error"]
-    )
+    return terminal_entry(reply["final_seq"], reply["status"], reply["message"], reply["error"])

@@ -107,24 +107,16 @@ class DeleteRoomHandler:
                 subject=Subject.ROOM,
                 subject_id=room.id,
                 conversation_count=len(conversations),
-                message_count=sum(
-                    conversation.message_count for conversation in conversations
-                ),
+                message_count=sum(conversation.message_count for conversation in conversations),
                 deleted_at=self.now(),
             )
             work.deletions.add(deletion)
             room.delete(deletion)
-            live = [
-                conversation.live_reply_id
-                for conversation in conversations
-                if conversation.live_reply_id
-            ]
+            live = [conversation.live_reply_id for conversation in conversations if conversation.live_reply_id]
             for conversation in conversations:
                 conversation.delete(deletion)
             for reply_id in live:
-                work.replies.get(reply_id, for_=command.principal).request_cancel(
-                    deletion.deleted_at
-                )
+                work.replies.get(reply_id, for_=command.principal).request_cancel(deletion.deleted_at)
             work.commit()
         for reply_id in live:
             self.cancellations.announce(reply_id)

@@ -37,9 +37,7 @@ class WelcomeVisitorHandler:
         with self.start_work() as work:
             work.visitors.add(visitor_id, self.now())
             work.commit()
-        return self._welcome(
-            Principal(PrincipalKind.VISITOR, str(visitor_id)), is_new=True
-        )
+        return self._welcome(Principal(PrincipalKind.VISITOR, str(visitor_id)), is_new=True)
 
     def _welcome(self, visitor: Principal, *, is_new: bool) -> Welcome:
         token, expires_at = self.tokens.issue(visitor, self.lifetime)

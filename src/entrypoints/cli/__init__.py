@@ -59,9 +59,7 @@ def serve(migrate: bool) -> None:
     show_default=True,
     help="The revision to go forward to.",
 )
-@click.option(
-    "--down-to", help='The older revision to go back to ("base" empties the database).'
-)
+@click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
 def migrate(revision: str, down_to: str | None) -> None:
     """Bring the database to the revision that this version needs, or to another one."""
     schema = _container(checked=False).schema()
@@ -103,12 +101,8 @@ def token() -> None:
 
 @token.command("issue")
 @click.option("--user", required=True, help="The user's id in your product.")
-@click.option(
-    "--role", "roles", multiple=True, help='A role, such as "admin"; may be repeated.'
-)
-@click.option(
-    "--hours", default=24, show_default=True, type=click.IntRange(1, 24 * 3650)
-)
+@click.option("--role", "roles", multiple=True, help='A role, such as "admin"; may be repeated.')
+@click.option("--hours", default=24, show_default=True, type=click.IntRange(1, 24 * 3650))
 def issue_token(user: str, roles: tuple[str, ...], hours: int) -> None:
     """Print a token for a user."""
     from datetime import timedelta
@@ -116,13 +110,9 @@ def issue_token(user: str, roles: tuple[str, ...], hours: int) -> None:
     from domain.identity import Principal, PrincipalKind
 
     if not 1 <= len(user) <= 200:
-        raise click.BadParameter(
-            "must be 1 to 200 characters long", param_hint="--user"
-        )
+        raise click.BadParameter("must be 1 to 200 characters long", param_hint="--user")
     principal = Principal(PrincipalKind.USER, user, frozenset(roles))
-    text, _ = (
-        _container(checked=False).tokens().issue(principal, timedelta(hours=hours))
-    )
+    text, _ = _container(checked=False).tokens().issue(principal, timedelta(hours=hours))
     click.echo(text)
 
 
@@ -132,9 +122,7 @@ def rooms() -> None:
 
 
 @rooms.command("list")
-@click.option(
-    "--owner", help="Only this principal's, for example user:alice or visitor:<id>."
-)
+@click.option("--owner", help="Only this principal's, for example user:alice or visitor:<id>.")
 @click.option("--deleted", is_flag=True, help="The deleted ones instead.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
@@ -180,11 +168,7 @@ def restore_room(room_id: UUID) -> None:
     from application.rooms.commands import RestoreRoom
     from domain.identity import SYSTEM
 
-    room = (
-        _container()
-        .application()
-        .rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
-    )
+    room = _container().application().rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
     click.echo(f"Restored the room {room.name!r} of {room.owner}.")
 
 
@@ -202,9 +186,7 @@ def restore_conversation(conversation_id: UUID) -> None:
 
     command = RestoreConversation(principal=SYSTEM, conversation_id=conversation_id)
     conversation = _container().application().conversations.restore(command)
-    click.echo(
-        f"Restored the conversation {conversation.title!r} of {conversation.owner}."
-    )
+    click.echo(f"Restored the conversation {conversation.title!r} of {conversation.owner}.")
 
 
 @parley.group()

@@ -38,9 +38,7 @@ _HTTP_SLUGS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def data(
-    body: object, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
+def data(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`{"data": body, "error": null}`; UUIDs and times are written by orjson (RFC 3339)."""
     return _json({"data": body, "error": None}, status, headers)
 
@@ -92,9 +90,7 @@ def _refusal(error: ParleyError) -> Response:
     if error.category is Category.UNAVAILABLE:
         headers["Retry-After"] = "1"
         log.warning("%s: %s", error.slug, error)
-    return problem(
-        _STATUS[error.category], error.slug, error.message, error.details, headers
-    )
+    return problem(_STATUS[error.category], error.slug, error.message, error.details, headers)
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -104,11 +100,7 @@ def _http_error(error: HTTPException) -> Response:
         return _refusal(Invalid(_flattened(messages)))
     if status == 400 and messages:
         return problem(400, "malformed_json", "The body is not valid JSON.")
-    headers = {
-        name: value
-        for name, value in error.get_headers()
-        if name in ("Allow", "Location", "Retry-After")
-    }
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Location", "Retry-After")}
     if status < 400:
         return Response(status=status, headers=headers)
     return problem(
@@ -134,9 +126,7 @@ def _flattened(messages: Any) -> dict[str, str]:
                 collect((*path, str(key)), inner)
         else:
             name = ".".join(part for part in path[1:] if part != "_schema") or "body"
-            fields[name] = (
-                " ".join(map(str, node)) if isinstance(node, list) else str(node)
-            )
+            fields[name] = " ".join(map(str, node)) if isinstance(node, list) else str(node)
 
     collect((), messages)
     return fields

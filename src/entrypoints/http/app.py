@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from flask import Blueprint, Flask, Response, request
@@ -39,9 +39,7 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(
-    application: Application, settings: Settings, new_id: NewId, streams: EventStreams
-) -> Flask:
+def create_app(application: Application, settings: Settings, new_id: NewId, streams: EventStreams) -> Flask:
     """The HTTP entrypoint of `application`."""
     app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
     app.config.update(
@@ -55,14 +53,10 @@ def create_app(
     app.url_map.strict_slashes = False
     app.url_map.converters["id"] = _IdConverter
     api = Api(app)
-    answers.install(
-        app, new_id
-    )  # After the Api, whose error handlers give way to ours.
+    answers.install(app, new_id)  # After the Api, whose error handlers give way to ours.
     auth.install(app, application)
     _check_requests(app)
-    api.register_converter(
-        _IdConverter, lambda converter: {"type": "string", "format": "uuid"}
-    )  # type: ignore[no-untyped-call]
+    api.register_converter(_IdConverter, lambda converter: {"type": "string", "format": "uuid"})
     for blueprint in (
         visitors.blueprint(application, settings),
         rooms.blueprint(application),
@@ -84,7 +78,7 @@ class _IdConverter(BaseConverter):
 class _Parser(FlaskParser):
     """Refuses unknown keys wherever they are; webargs passes them over in queries."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, str | None]] = {}
+    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, str | None]] = {}  # type: ignore[misc] # as webargs says to
 
 
 ApiBlueprint.ARGUMENTS_PARSER = _Parser()
@@ -102,11 +96,7 @@ def _check_requests(app: Flask) -> None:
 
     @app.before_request
     def check_content_type() -> None:
-        if (
-            request.method in ("POST", "PATCH", "PUT")
-            and request.content_length
-            and not request.is_json
-        ):
+        if request.method in ("POST", "PATCH", "PUT") and request.content_length and not request.is_json:
             raise UnsupportedMediaType("Send the body as application/json.")
 
 

@@ -37,9 +37,7 @@ def install(app: Flask, application: Application) -> None:
             return
         known = identify(application)
         if known is None:
-            raise Unauthenticated(
-                "Send a bearer token, or get a visitor's cookie from POST /api/v1/visitors."
-            )
+            raise Unauthenticated("Send a bearer token, or get a visitor's cookie from POST /api/v1/visitors.")
         g.principal = known
 
 
@@ -65,14 +63,8 @@ def identify(application: Application) -> Principal | None:
     if cookie is None:
         return None
     origin = request.headers.get("Origin")
-    if (
-        request.method not in _SAFE
-        and origin is not None
-        and urlsplit(origin).netloc != request.host
-    ):
-        raise Forbidden(
-            f"This request comes from another site ({origin}).", origin=origin
-        )
+    if request.method not in _SAFE and origin is not None and urlsplit(origin).netloc != request.host:
+        raise Forbidden(f"This request comes from another site ({origin}).", origin=origin)
     return application.tokens.verify(cookie)
 
 

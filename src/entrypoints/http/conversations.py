@@ -45,9 +45,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     @routes.response(201, schemas.enveloped(schemas.ConversationOut))
     def start_conversation(body: dict[str, Any]) -> Response:
         """Start a conversation, in a room or on its own."""
-        conversation = app.conversations.start(
-            StartConversation(principal=principal(), **body)
-        )
+        conversation = app.conversations.start(StartConversation(principal=principal(), **body))
         where = {"Location": f"/api/v1/conversations/{conversation.id}"}
         return data(conversation_document(conversation), 201, where)
 
@@ -56,11 +54,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     @routes.response(200, schemas.paged(schemas.ConversationOut))
     def list_conversations(query: dict[str, Any]) -> Response:
         """List one's conversations."""
-        return data(
-            app.read.conversations(
-                principal(), query["room_id"], schemas.page_of(query)
-            )
-        )
+        return data(app.read.conversations(principal(), query["room_id"], schemas.page_of(query)))
 
     @routes.get("/<id:conversation_id>")
     @routes.response(200, schemas.enveloped(schemas.ConversationOut))
@@ -73,27 +67,21 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     @routes.response(200, schemas.enveloped(schemas.ConversationOut))
     def change_conversation(body: dict[str, Any], conversation_id: UUID) -> Response:
         """Give a conversation another title, agent or metadata."""
-        change = ChangeConversation(
-            principal=principal(), conversation_id=conversation_id, **body
-        )
+        change = ChangeConversation(principal=principal(), conversation_id=conversation_id, **body)
         return data(conversation_document(app.conversations.change(change)))
 
     @routes.delete("/<id:conversation_id>")
     @routes.response(200, schemas.enveloped(schemas.DeletionOut))
     def delete_conversation(conversation_id: UUID) -> Response:
         """Delete a conversation; it can be restored."""
-        deletion = app.conversations.delete(
-            DeleteConversation(principal=principal(), conversation_id=conversation_id)
-        )
+        deletion = app.conversations.delete(DeleteConversation(principal=principal(), conversation_id=conversation_id))
         return data(deletion_document(deletion))
 
     @routes.post("/<id:conversation_id>/restore")
     @routes.response(200, schemas.enveloped(schemas.ConversationOut))
     def restore_conversation(conversation_id: UUID) -> Response:
         """Bring a deleted conversation back."""
-        restore = RestoreConversation(
-            principal=principal(), conversation_id=conversation_id
-        )
+        restore = RestoreConversation(principal=principal(), conversation_id=conversation_id)
         return data(conversation_document(app.conversations.restore(restore)))
 
     @routes.get("/<id:conversation_id>/messages")
@@ -101,11 +89,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     @routes.response(200, schemas.paged(schemas.MessageOut))
     def list_messages(query: dict[str, Any], conversation_id: UUID) -> Response:
         """Read a page of the history; without a cursor, the newest messages."""
-        return data(
-            app.read.messages(
-                conversation_id, principal(), schemas.message_page_of(query)
-            )
-        )
+        return data(app.read.messages(conversation_id, principal(), schemas.message_page_of(query)))
 
     @routes.post("/<id:conversation_id>/messages")
     @routes.arguments(schemas.AskQuery, location="query")
@@ -116,9 +100,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         schema=schemas.enveloped(schemas.AskedOut),
         description="With `wait`: the finished reply.",
     )
-    def ask(
-        query: dict[str, Any], body: dict[str, Any], conversation_id: UUID
-    ) -> Response:
+    def ask(query: dict[str, Any], body: dict[str, Any], conversation_id: UUID) -> Response:
         """Ask a question.
 
         Answers 202 at once; with `Accept: text/event-stream` the reply's events; with `wait` the
@@ -144,8 +126,6 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
                 message=message_document(question),
                 reply=finished,
             )
-        return data(
-            {"message": message_document(question), "reply": finished}, 200, where
-        )
+        return data({"message": message_document(question), "reply": finished}, 200, where)
 
     return routes

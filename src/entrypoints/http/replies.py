@@ -22,9 +22,7 @@ from entrypoints.http.streaming import EventStreams
 
 def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     """The routes of replies, over `app`."""
-    routes = Blueprint(
-        "replies", __name__, url_prefix="/replies", description="Answers in the making."
-    )
+    routes = Blueprint("replies", __name__, url_prefix="/replies", description="Answers in the making.")
 
     @routes.get("/<id:reply_id>")
     @routes.response(200, schemas.enveloped(schemas.ReplyOut))
@@ -38,9 +36,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         200,
         description="Server-sent events; `id` is the event's number in the reply's log.",
     )
-    @routes.alt_response(
-        204, description="The watcher has seen the last event already."
-    )
+    @routes.alt_response(204, description="The watcher has seen the last event already.")
     def watch_reply(query: dict[str, Any], reply_id: UUID) -> Response:
         """Watch a reply from its beginning, or after the event that `Last-Event-ID` or `after` names."""
         after = query["after"] if query["after"] is not None else _last_event_id()
@@ -56,18 +52,14 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     )
     def cancel_reply(reply_id: UUID) -> Response:
         """Stop a reply and keep its text; 202 when that takes over two seconds."""
-        reply = app.replies.cancel(
-            CancelReply(principal=principal(), reply_id=reply_id)
-        )
+        reply = app.replies.cancel(CancelReply(principal=principal(), reply_id=reply_id))
         return data(reply_document(reply), 202 if reply.is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
     @routes.response(202, schemas.enveloped(schemas.ReplyOut))
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""
-        reply = app.replies.regenerate(
-            RegenerateReply(principal=principal(), reply_id=reply_id)
-        )
+        reply = app.replies.regenerate(RegenerateReply(principal=principal(), reply_id=reply_id))
         return data(
             {"reply": reply_document(reply)},
             202,
@@ -82,7 +74,5 @@ def _last_event_id() -> int:
     if not header:
         return -1
     if not header.isascii() or not header.isdigit() or len(header) > 10:
-        raise Invalid(
-            {"Last-Event-ID": "Must be the id of an event: a whole number from 0."}
-        )
+        raise Invalid({"Last-Event-ID": "Must be the id of an event: a whole number from 0."})
     return int(header)

@@ -18,9 +18,7 @@ from entrypoints.http.auth import principal
 
 def blueprint(app: Application) -> Blueprint:
     """The routes of rooms, over `app`."""
-    routes = Blueprint(
-        "rooms", __name__, url_prefix="/rooms", description="A principal's spaces."
-    )
+    routes = Blueprint("rooms", __name__, url_prefix="/rooms", description="A principal's spaces.")
 
     @routes.post("")
     @routes.arguments(schemas.RoomBody)
@@ -70,8 +68,6 @@ def blueprint(app: Application) -> Blueprint:
     @routes.response(200, schemas.paged(schemas.MessageOut))
     def room_history(query: dict[str, Any], room_id: UUID) -> Response:
         """Read the messages of all the room's conversations, by time."""
-        return data(
-            app.read.room_history(room_id, principal(), schemas.message_page_of(query))
-        )
+        return data(app.read.room_history(room_id, principal(), schemas.message_page_of(query)))
 
     return routes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from application.conversations.asking import OnConflict
 from application.ports.persistence import MessagePage, Page
@@ -14,22 +14,20 @@ class Request(Schema):
     """Base of everything that comes in: what is not known is refused."""
 
     class Meta:
+        """marshmallow's options."""
+
         unknown = RAISE
 
 
 class Text(fields.String):
     """A string that UTF-8 can carry; lone surrogates, which JSON can spell, are refused."""
 
-    default_error_messages = {"invalid_utf8": "Not a valid Unicode string."}
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Any, **kwargs: Any
-    ) -> str:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise self.make_error("invalid_utf8") from None
+            raise ValidationError("Not a valid Unicode string.") from None
         return text
 
 
@@ -73,12 +71,8 @@ class MessageListQuery(Request):
     """Which page of a history: by position (`before`, `after`, both exclusive) or by offset."""
 
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    offset = fields.Integer(
-        load_default=None, validate=validate.Range(0, 1_000_000_000)
-    )
-    before = fields.Integer(
-        load_default=None, validate=validate.Range(1, 2_000_000_000)
-    )
+    offset = fields.Integer(load_default=None, validate=validate.Range(0, 1_000_000_000))
+    before = fields.Integer(load_default=None, validate=validate.Range(1, 2_000_000_000))
     after = fields.Integer(load_default=None, validate=validate.Range(0, 2_000_000_000))
     order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
 
@@ -98,9 +92,7 @@ class SearchQuery(ListQuery):
 class EventsQuery(Request):
     """From where to watch; the Last-Event-ID header says the same."""
 
-    after = fields.Integer(
-        load_default=None, validate=validate.Range(-1, 2_000_000_000)
-    )
+    after = fields.Integer(load_default=None, validate=validate.Range(-1, 2_000_000_000))
 
 
 class AskQuery(Request):
@@ -131,9 +123,7 @@ class ConversationBody(Request):
     """A new conversation."""
 
     room_id = fields.UUID(load_default=None, allow_none=True)
-    title = Text(
-        load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200}
-    )
+    title = Text(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
     agent = Text(load_default=None, allow_none=True)
     metadata = metadata_field()
 
@@ -319,9 +309,7 @@ class ErrorEnvelope(Schema):
 def enveloped(schema: type[Schema]) -> Schema:
     """`{"data": schema, "error": null}`."""
     name = schema.__name__.removesuffix("Out")
-    return _derived(
-        f"{name}Envelope", data=fields.Nested(schema, required=True), error=_no_error()
-    )
+    return _derived(f"{name}Envelope", data=fields.Nested(schema, required=True), error=_no_error())
 
 
 def paged(schema: type[Schema]) -> Schema:

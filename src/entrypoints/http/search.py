@@ -15,9 +15,7 @@ from entrypoints.http.auth import principal
 
 def search(app: Application) -> Blueprint:
     """Full-text search over one's own messages."""
-    routes = Blueprint(
-        "search", __name__, url_prefix="/search", description="Find messages."
-    )
+    routes = Blueprint("search", __name__, url_prefix="/search", description="Find messages.")
 
     @routes.get("")
     @routes.arguments(schemas.SearchQuery, location="query")
@@ -31,20 +29,13 @@ def search(app: Application) -> Blueprint:
 
 def agents(app: Application) -> Blueprint:
     """The agents of this installation."""
-    routes = Blueprint(
-        "agents", __name__, url_prefix="/agents", description="Who answers."
-    )
+    routes = Blueprint("agents", __name__, url_prefix="/agents", description="Who answers.")
 
     @routes.get("")
     @routes.response(200, schemas.paged(schemas.AgentOut))
     def list_agents() -> Response:
         """List the agents; the first is the default."""
-        items = [
-            {"name": agent.name, "description": agent.description}
-            for agent in app.agents.values()
-        ]
-        return data(
-            {"items": items, "total": len(items), "limit": len(items), "offset": 0}
-        )
+        items = [{"name": agent.name, "description": agent.description} for agent in app.agents.values()]
+        return data({"items": items, "total": len(items), "limit": len(items), "offset": 0})
 
     return routes

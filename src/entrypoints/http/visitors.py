@@ -40,9 +40,7 @@ def blueprint(app: Application, settings: Settings) -> Blueprint:
         }
         lifetime = int(settings.visitor_lifetime.total_seconds())
         answer = data(body, 201 if welcome.is_new else 200)
-        return auth.remember(
-            answer, welcome.token, lifetime, secure=settings.cookie_secure
-        )
+        return auth.remember(answer, welcome.token, lifetime, secure=settings.cookie_secure)
 
     return routes
 

@@ -1,0 +1,30 @@
+"""The part of flask-smorest that Parley uses, typed (the library has no types of its own)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import flask
+from marshmallow import Schema
+from webargs.flaskparser import FlaskParser
+from werkzeug.routing import BaseConverter
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+class Blueprint(flask.Blueprint):
+    ARGUMENTS_PARSER: ClassVar[FlaskParser]
+    description: str
+    def __init__(self, name: str, import_name: str, *, url_prefix: str = ..., description: str = ...) -> None: ...
+    def arguments(self, schema: type[Schema], *, location: str = "json") -> Callable[[_View], _View]: ...
+    def response(
+        self, status_code: int, schema: Schema | None = None, *, description: str = ...
+    ) -> Callable[[_View], _View]: ...
+    def alt_response(
+        self, status_code: int, *, schema: Schema | None = None, description: str = ...
+    ) -> Callable[[_View], _View]: ...
+
+class Api:
+    def __init__(self, app: flask.Flask) -> None: ...
+    def register_blueprint(self, blueprint: Blueprint, *, url_prefix: str) -> None: ...
+    def register_converter(
+        self, converter: type[BaseConverter], describe: Callable[[BaseConverter], Mapping[str, str]]
+    ) -> None: ...
