@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -128,17 +129,51 @@ class _Process:
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's gevent worker that brings its process down in order."""
+    """gunicorn's gevent worker, brought down in order.
+
+    Told to stop, gunicorn waits for every open connection. So the streams among them are ended
+    (`_Process.stop`), and connections that only wait for a next request are closed.
+    """
+
+    def init_process(self) -> None:
+        """In the new process, before it serves."""
+        self._idle: set[socket.socket] = set()
+        super().init_process()
 
     def run(self) -> None:
-        """Serve, and stop in order when told to."""
+        """Serve until told to stop."""
         process = self.wsgi.extensions["parley"]
         process.start()
         threading.Thread(target=self._stop_in_order, args=(process,), daemon=True).start()
         super().run()
 
+    def handle(self, listener: Any, client: socket.socket, address: Any) -> None:
+        """One connection."""
+        self._idle.add(client)
+        try:
+            super().handle(listener, client, address)
+        finally:
+            self._idle.discard(client)
+
+    def handle_request(self, listener_name: Any, request: Any, client: socket.socket, address: Any) -> None:
+        """One request of a connection."""
+        self._idle.discard(client)
+        try:
+            super().handle_request(listener_name, request, client, address)
+        finally:
+            self._idle.add(client)
+            if not self.alive:
+                _end_input(client)
+
     def _stop_in_order(self, process: _Process) -> None:
-        """gunicorn only waits for open requests once it is told to stop; the streams among them must be ended."""
         while self.alive:
             time.sleep(0.1)
         process.stop()
+        for client in list(self._idle):
+            _end_input(client)
+
+
+def _end_input(client: socket.socket) -> None:
+    """Make the wait for a connection's next request end, as if the client had closed it."""
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RD)

@@ -28,8 +28,8 @@ def test_a_visitor_asks_watches_the_answer_and_finds_both_messages_in_the_histor
     assert events[0].event == "reply.started"
     assert events[-1].event == "reply.completed"
     assert text_of(events) == "Echo: Hello there"
-    assert ["Hello there", "Echo: Hello there"] == [message["content"] for message in history]
-    assert [1, 2] == [message["position"] for message in history]
+    assert [message["content"] for message in history] == ["Hello there", "Echo: Hello there"]
+    assert [message["position"] for message in history] == [1, 2]
     assert events[-1].data["message"] == history[1]
 
 

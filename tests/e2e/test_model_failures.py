@@ -20,9 +20,7 @@ def impatient(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-def test_a_model_that_is_overloaded_for_a_moment_is_asked_again(
-    visitor: Client, model: ModelServer, code: int
-) -> None:
+def test_a_model_that_is_overloaded_for_a_moment_is_asked_again(visitor: Client, model: ModelServer, code: int) -> None:
     question = f"!status code={code} times=2 {visitor.token[-12:]}"
 
     reply = visitor.answer(visitor.conversation(), question)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm.exc import StaleDataError
 
 from application.ports.persistence import ConcurrentChange, StorageUnavailable
@@ -63,7 +63,9 @@ def translated() -> Iterator[None]:
         yield
     except StaleDataError as stale:
         raise ConcurrentChange("Somebody else changed this at the same time. Try again.") from stale
-    except (OperationalError, InterfaceError) as failure:
+    except (IntegrityError, ProgrammingError, DataError):
+        raise  # A fault of the code's, not of the database's.
+    except DBAPIError as failure:
         raise StorageUnavailable(f"The database does not answer: {_reason(failure)}") from failure
 
 
