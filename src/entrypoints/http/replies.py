@@ -38,8 +38,8 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     )
     @routes.alt_response(204, description="The watcher has seen the last event already.")
     def watch_reply(query: dict[str, Any], reply_id: UUID) -> Response:
-        """Watch a reply from its beginning, or after the event that `Last-Event-ID` or `after` names."""
-        after = query["after"] if query["after"] is not None else _last_event_id()
+        """Watch a reply from its beginning, or after the later of what `Last-Event-ID` and `after` name."""
+        after = max(query["after"], _last_event_id())
         watching = WatchReply(principal=principal(), reply_id=reply_id, after=after)
         return streams.response(app.replies.watch(watching))
 
@@ -53,7 +53,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     def cancel_reply(reply_id: UUID) -> Response:
         """Stop a reply and keep its text; 202 when that takes over two seconds."""
         reply = app.replies.cancel(CancelReply(principal=principal(), reply_id=reply_id))
-        return data(reply_document(reply), 202 if reply.is_live else 200)
+        return data(app.read.reply(reply_id, principal()), 202 if reply.is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
     @routes.response(202, schemas.enveloped(schemas.ReplyOut))

@@ -92,7 +92,7 @@ class SearchQuery(ListQuery):
 class EventsQuery(Request):
     """From where to watch; the Last-Event-ID header says the same."""
 
-    after = fields.Integer(load_default=None, validate=validate.Range(-1, 2_000_000_000))
+    after = fields.Integer(load_default=-1, validate=validate.Range(-1, 2_000_000_000))
 
 
 class AskQuery(Request):

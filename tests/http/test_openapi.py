@@ -1,0 +1,73 @@
+"""The specification says what the API does: every answer fits its documented schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from entrypoints.http import schemas
+from tests.parley_process import Client, ParleyProcess
+
+
+def fits(schema: type[schemas.Schema], document: dict[str, Any]) -> None:
+    """The document has just the fields of the schema, each of its type."""
+    assert schema().validate(document) == {}
+    assert set(document) <= set(schema().fields)
+    assert {name for name, field in schema().fields.items() if field.required} <= set(document)
+
+
+def test_documents_fit_their_schemas(visitor: Client) -> None:
+    room = visitor.room()
+    conversation = visitor.conversation(room_id=room)
+    reply = visitor.answer(conversation, "Hello")
+    broken = visitor.answer(conversation, "!cut after=1")
+
+    fits(schemas.RoomOut, visitor.data("GET", f"/rooms/{room}"))
+    fits(schemas.ConversationOut, visitor.data("GET", f"/conversations/{conversation}"))
+    fits(schemas.ReplyOut, visitor.reply(reply["id"]))
+    fits(schemas.ReplyOut, visitor.reply(broken["id"]))
+    for message in visitor.messages(conversation):
+        fits(schemas.MessageOut, message)
+    fits(schemas.HitOut, visitor.data("GET", "/search", params={"q": "hello"})["items"][0])
+    fits(schemas.VisitorOut, visitor.data("POST", "/visitors"))
+    for agent in visitor.data("GET", "/agents")["items"]:
+        fits(schemas.AgentOut, agent)
+    fits(schemas.DeletionOut, visitor.data("DELETE", f"/rooms/{room}"))
+    fits(schemas.ErrorOut, visitor.error("GET", f"/rooms/{room}"))
+
+
+def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
+    specification = httpx.get(f"{parley.url}/openapi.json").json()
+
+    operations = {
+        f"{method.upper()} {path}"
+        for path, methods in specification["paths"].items()
+        for method in methods
+        if method != "parameters"
+    }
+    assert specification["openapi"] == "3.1.0"
+    assert {
+        "POST /api/v1/visitors",
+        "GET /api/v1/agents",
+        "GET /api/v1/search",
+        "POST /api/v1/rooms",
+        "GET /api/v1/rooms",
+        "GET /api/v1/rooms/{room_id}",
+        "PATCH /api/v1/rooms/{room_id}",
+        "DELETE /api/v1/rooms/{room_id}",
+        "POST /api/v1/rooms/{room_id}/restore",
+        "GET /api/v1/rooms/{room_id}/history",
+        "POST /api/v1/conversations",
+        "GET /api/v1/conversations",
+        "GET /api/v1/conversations/{conversation_id}",
+        "PATCH /api/v1/conversations/{conversation_id}",
+        "DELETE /api/v1/conversations/{conversation_id}",
+        "POST /api/v1/conversations/{conversation_id}/restore",
+        "GET /api/v1/conversations/{conversation_id}/messages",
+        "POST /api/v1/conversations/{conversation_id}/messages",
+        "GET /api/v1/replies/{reply_id}",
+        "GET /api/v1/replies/{reply_id}/events",
+        "POST /api/v1/replies/{reply_id}/cancel",
+        "POST /api/v1/replies/{reply_id}/regenerate",
+    } == operations
