@@ -26,7 +26,8 @@ def test_a_killed_server_leaves_an_interrupted_reply_with_its_text(data_dir: Pat
         parley.kill()
         parley.start()
 
-        ended = eventually(lambda: visitor.reply(reply) if visitor.reply(reply)["message"] else None)
+        eventually(lambda: visitor.reply(reply)["message"])
+        ended = visitor.reply(reply)
         assert ended["status"] == "interrupted"
         assert ended["error"]["code"] == "interrupted"
         assert ended["text"].startswith(checkpointed)

@@ -157,7 +157,7 @@ def test_every_answer_has_a_request_id_and_keeps_the_callers(visitor: Client) ->
     error = visitor.call("GET", "/nothing", headers={"X-Request-ID": "trace-43"})
 
     assert own.headers["X-Request-ID"] == "trace-42"
-    assert uuid.UUID(made.headers["X-Request-ID"])
+    assert uuid.UUID(made.headers["X-Request-ID"]).version == 7
     assert error.json()["error"]["request_id"] == "trace-43"
 
 

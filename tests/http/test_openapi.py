@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+from marshmallow import Schema
 
 from entrypoints.http import schemas
 from tests.parley_process import Client, ParleyProcess
 
 
-def fits(schema: type[schemas.Schema], document: dict[str, Any]) -> None:
+def fits(schema: type[Schema], document: dict[str, Any]) -> None:
     """The document has just the fields of the schema, each of its type."""
     assert schema().validate(document) == {}
     assert set(document) <= set(schema().fields)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from application.ports.language import Passage, Prompt
 
 _QUOTED = 2
+_NEARLY_AS_GOOD = 0.6
 
 NO_MODEL = "*No language model is configured, so I can only quote what I have read.*"
 MODEL_AWAY = "*The language model cannot be reached at the moment, so I can only quote what I have read.*"
@@ -57,7 +58,12 @@ class OfflineStream:
 def _answer(prompt: Prompt) -> str:
     if not prompt.passages:
         return _NOTHING_FOUND
-    quotes = [_quote(number, passage) for number, passage in enumerate(prompt.passages[:_QUOTED], start=1)]
+    worth_quoting = prompt.passages[0].score * _NEARLY_AS_GOOD
+    quotes = [
+        _quote(number, passage)
+        for number, passage in enumerate(prompt.passages[:_QUOTED], start=1)
+        if passage.score >= worth_quoting
+    ]
     return "\n\n".join(quotes)
 
 

@@ -75,8 +75,10 @@ export class Composer {
 
   /** Each place (a conversation, a room, the start page) has its own unsent text. */
   open(place) {
+    // What was typed before this script ran belongs to the first place.
+    const typed = this.#draftKey === null ? this.#field.value : "";
     this.#draftKey = `draft.${place}`;
-    this.#write(memory.get(this.#draftKey, sessionStorage) ?? "");
+    this.#write(typed || (memory.get(this.#draftKey, sessionStorage) ?? ""));
     this.#agents.selectedIndex = 0;
   }
 
@@ -125,7 +127,7 @@ export class Composer {
 
   #submit() {
     const text = this.#field.value.trim();
-    if (!text) return;
+    if (!text || this.#draftKey === null) return;
     if (this.#live) return toast("An answer is under way. Stop it first (Esc), or wait for its end.");
     const over = length(text) - LIMIT;
     if (over > 0) return toast(`A message has at most ${LIMIT.toLocaleString()} characters; this one has ${over.toLocaleString()} too many.`, { kind: "error" });
@@ -146,7 +148,7 @@ export class Composer {
     this.#count.hidden = characters < COUNT_FROM;
     this.#count.textContent = `${characters.toLocaleString()} / ${LIMIT.toLocaleString()}`;
     this.#count.classList.toggle("over", characters > LIMIT);
-    this.#send.disabled = !text.trim() || characters > LIMIT;
+    this.#send.disabled = !text.trim() || characters > LIMIT || this.#draftKey === null;
     if (this.#draftKey) memory.set(this.#draftKey, text, sessionStorage);
   }
 }

@@ -7,7 +7,7 @@ const QUESTIONS = [
   "What is Parley?",
   "How do I stop a reply?",
   "What happens when the server crashes mid-reply?",
-  "How do I ground answers in my own documents?",
+  "How do I restore a deleted room?",
 ];
 
 export function startPage(ask) {

@@ -1,0 +1,220 @@
+"""The chat page in a real Chromium: what a newcomer does in the first five minutes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.model_server import ModelServer
+from tests.parley_process import ParleyProcess
+from tests.waiting import eventually
+
+_LONG = "!stream words=200 delay=0.03"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and not os.environ.get("BROWSER_REQUIRED"):
+        pytest.skip("no Chromium on this machine; CI has one and requires it")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=found, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, parley: ParleyProcess) -> Iterator[Page]:
+    """A first visit. No test may leave an error on the console that it did not ask for."""
+    context = browser.new_context()
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.goto(parley.url)
+    expect(page.get_by_test_id("composer")).to_be_focused()
+    yield page
+    context.close()
+    assert problems == []
+
+
+def ask(page: Page, question: str) -> None:
+    page.get_by_test_id("composer").fill(question)
+    expect(page.get_by_test_id("send")).to_be_enabled()
+    page.keyboard.press("Enter")
+
+
+def answer(page: Page, status: str = "completed") -> str:
+    """The text of the last answer, once it has a status."""
+    last = page.locator(f'[data-testid=message][data-role=assistant][data-status="{status}"]').last
+    expect(last).to_be_visible(timeout=20_000)
+    return last.get_by_test_id("message-content").inner_text()
+
+
+def live_text(page: Page) -> str:
+    return page.locator("[data-testid=message][data-role=assistant] [data-testid=message-content]").last.inner_text()
+
+
+def test_a_newcomer_asks_and_watches_the_answer_stream_as_markdown(page: Page) -> None:
+    ask(page, "Say **bold** and `code`")
+
+    assert answer(page) == "Echo: Say bold and code"
+    content = page.get_by_test_id("message-content").last
+    expect(content.locator("strong")).to_have_text("bold")
+    expect(content.locator("code")).to_have_text("code")
+
+
+def test_an_answer_grows_while_it_is_written(page: Page) -> None:
+    ask(page, _LONG)
+
+    eventually(lambda: "word5" in live_text(page))
+    assert "word199" not in live_text(page)
+    page.get_by_test_id("stop").click()
+    answer(page, "cancelled")
+
+
+def test_one_stops_an_answer_and_keeps_what_was_said(page: Page) -> None:
+    ask(page, "!silent after=3")
+    eventually(lambda: "word2" in live_text(page))
+
+    page.get_by_test_id("stop").click()
+
+    assert answer(page, "cancelled").strip() == "word0 word1 word2"
+    expect(page.get_by_test_id("send")).to_be_visible()
+
+
+def test_escape_stops_the_answer_too(page: Page) -> None:
+    ask(page, "!silent after=1")
+    eventually(lambda: "word0" in live_text(page))
+
+    page.keyboard.press("Escape")
+
+    answer(page, "cancelled")
+
+
+def test_reloading_in_the_middle_of_an_answer_goes_on(page: Page) -> None:
+    ask(page, "!stream words=100 delay=0.03")
+    eventually(lambda: "word10" in live_text(page))
+
+    page.reload()
+
+    whole = answer(page)
+    assert [f"word{number}" for number in range(100)] == whole.split()
+
+
+def test_a_deleted_room_comes_back_with_undo(page: Page) -> None:
+    page.get_by_test_id("new-room").click()
+    page.get_by_test_id("room-name").fill("Harbour")
+    page.keyboard.press("Enter")
+    room = page.get_by_test_id("room").filter(has_text="Harbour")
+    expect(room).to_be_visible()
+    room.hover()
+    room.get_by_test_id("room-new-conversation").click()
+    ask(page, "Which tide?")
+    answer(page)
+
+    room.hover()
+    room.get_by_test_id("delete-room").click()
+    expect(room).to_have_count(0)
+    page.get_by_test_id("undo").click()
+
+    expect(room).to_be_visible()
+    page.get_by_test_id("conversation").filter(has_text="Which tide?").click()
+    assert answer(page) == "Echo: Which tide?"
+
+
+def test_a_deleted_conversation_comes_back_with_undo(page: Page) -> None:
+    ask(page, "Keep me")
+    answer(page)
+    row = page.get_by_test_id("conversation").filter(has_text="Keep me")
+
+    row.hover()
+    row.get_by_test_id("delete-conversation").click()
+    expect(row).to_have_count(0)
+    page.get_by_test_id("undo").click()
+
+    expect(row).to_be_visible()
+
+
+def test_regenerating_writes_the_answer_anew(page: Page, model: ModelServer) -> None:
+    question = f"Again please {id(page)}"
+    ask(page, question)
+    answer(page)
+
+    page.get_by_test_id("regenerate").click()
+
+    eventually(lambda: len(model.asked(question)) == 2)
+    assert answer(page) == f"Echo: {question}"
+    expect(page.locator("[data-testid=message][data-role=assistant]")).to_have_count(1)
+
+
+def test_search_opens_the_conversation_of_a_message(page: Page) -> None:
+    ask(page, "Where do pelicans sleep?")
+    answer(page)
+    page.get_by_test_id("new-conversation").click()
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("pelicans")
+    page.get_by_test_id("search-result").first.click()
+
+    assert "pelicans" in answer(page)
+
+
+def test_markup_in_an_answer_is_shown_not_run(page: Page) -> None:
+    ask(page, 'Hi <img src=x onerror="document.title=1"> <script>document.title=2</script> [x](javascript:alert(1))')
+    answer(page)
+
+    content = page.get_by_test_id("message-content").last
+    assert page.title() not in {"1", "2"}
+    expect(content.locator("script, [onerror]")).to_have_count(0)
+    expect(content.locator("a[href^=javascript]")).to_have_count(0)
+
+
+def test_an_answer_offline_quotes_parleys_documentation_with_its_sources(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from tests.parley_process import running
+
+    with running(tmp_path_factory.mktemp("offline")) as parley:
+        page = browser.new_page()
+        page.goto(parley.url)
+        ask(page, "How do I stop a reply?")
+
+        text = answer(page)
+
+        assert "No language model is configured" in text
+        expect(page.get_by_test_id("sources")).to_contain_text("Stop a reply")
+        page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_in_light_and_dark(browser: Browser, parley: ParleyProcess, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 640}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(parley.url)
+    ask(page, "Hello " + "from a phone " * 30)
+    answer(page)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3]) / 3
+    assert brightness > 200 if scheme == "light" else 0 < brightness < 60
+    page.get_by_test_id("sidebar-toggle").first.click()
+    expect(page.get_by_test_id("new-room")).to_be_visible()
+    page.close()
+
+
+def test_the_theme_that_was_chosen_stays(page: Page) -> None:
+    before = page.evaluate("document.documentElement.dataset.theme || ''")
+
+    page.get_by_test_id("theme-toggle").click()
+    chosen = page.evaluate("document.documentElement.dataset.theme")
+    page.reload()
+
+    assert chosen != before
+    assert page.evaluate("document.documentElement.dataset.theme") == chosen
