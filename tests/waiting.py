@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], within: float = 15.0) -> T:
+def eventually(condition: Callable[[], T | None], within: float = 15.0) -> T:
     """The first truthy value of `condition`; fails when there is none in time."""
     deadline = time.monotonic() + within
     while True:

@@ -296,6 +296,5 @@ def _shortened(text: str, length: int) -> str:
     line = " ".join(text[: length * 4].split())
     if len(line) <= length:
         return line
-    cut = line[: length - 1]
-    head, space, _ = cut.rpartition(" ")
-    return (head if space and len(head) > length // 2 else cut) + "…"
+    words, _, _ = line[:length].rpartition(" ")
+    return (words if len(words) > length // 2 else line[: length - 1]) + "…"

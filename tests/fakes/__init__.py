@@ -1,0 +1,1 @@
+"""Stand-ins that obey the same contract suites as the real adapters."""

@@ -56,6 +56,10 @@ class Documentation:
         """One line on what there is to search."""
         return f"{self._count} passages, full text"
 
+    def close(self) -> None:
+        """Forget everything."""
+        self._index.close()
+
     def _search(self, words: Sequence[str], limit: int) -> list[Passage]:
         holders = {word: self._holders(word) for word in words}
         # A word that stands nowhere weighs most: a question about it is not about these documents.

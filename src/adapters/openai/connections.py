@@ -24,10 +24,13 @@ class Call:
         self._aborted = False
 
     def uses(self, stream: httpcore2.NetworkStream) -> None:
-        """Note the connection that this call is on; raises WriteError when the call was aborted before."""
+        """Note the connection that this call is on; raises ConnectError when the call was aborted before.
+
+        Not WriteError: after one of those httpcore goes on to read, for an answer that may explain it.
+        """
         self._stream = stream
         if self._aborted:
-            raise httpcore2.WriteError("aborted")
+            raise httpcore2.ConnectError("aborted")
 
     def abort(self) -> None:
         """Cut the connection that the call is on."""

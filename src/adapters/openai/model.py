@@ -56,6 +56,10 @@ class OpenAIModel:
             request["temperature"] = prompt.agent.temperature
         return OpenAIStream(self._client, request)
 
+    def close(self) -> None:
+        """Close the connections that are kept for the next answers."""
+        self._client.close()
+
     def ping(self) -> str:
         try:
             models = self._client.with_options(max_retries=0, timeout=5.0).models.list()

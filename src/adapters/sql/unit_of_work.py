@@ -44,9 +44,12 @@ class _Kept:
         self.session = Session(bind=connection, expire_on_commit=False)
         self.met: dict[int, Recorder] = {}
 
-    def add(self, entity: Recorder) -> None:
+    def add(self, entity: Recorder | Deletion) -> None:
+        """Write it now: rows refer to each other, so they are written in the order that the caller adds them."""
         self.session.add(entity)
-        self.met[id(entity)] = entity
+        self.session.flush()
+        if isinstance(entity, Recorder):
+            self.met[id(entity)] = entity
 
     def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
         entity = self.session.get(kind, key, with_for_update=True if lock else None, populate_existing=lock)
@@ -233,8 +236,7 @@ class SqlDeletions:
         self._kept = kept
 
     def add(self, deletion: Deletion) -> None:
-        self._kept.session.add(deletion)
-        self._kept.session.flush()  # What it takes refers to it.
+        self._kept.add(deletion)
 
     def get(self, deletion_id: UUID) -> Deletion:
         deletion = self._kept.session.get(Deletion, deletion_id, with_for_update=True)

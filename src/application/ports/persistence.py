@@ -143,12 +143,23 @@ class UnitOfWork(Protocol):
     The events that its entities recorded are written in the same transaction.
     """
 
-    rooms: Rooms
-    conversations: Conversations
-    messages: Messages
-    replies: Replies
-    deletions: Deletions
-    visitors: Visitors
+    @property
+    def rooms(self) -> Rooms: ...
+
+    @property
+    def conversations(self) -> Conversations: ...
+
+    @property
+    def messages(self) -> Messages: ...
+
+    @property
+    def replies(self) -> Replies: ...
+
+    @property
+    def deletions(self) -> Deletions: ...
+
+    @property
+    def visitors(self) -> Visitors: ...
 
     def __enter__(self) -> Self: ...
 

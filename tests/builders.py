@@ -1,0 +1,81 @@
+"""Domain objects with what a test does not care about filled in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from domain.agents import BUILT_IN
+from domain.conversations import Conversation, Message
+from domain.deletions import Deletion, Subject
+from domain.identity import Principal, PrincipalKind
+from domain.limits import Limits
+from domain.replies import Outcome, Reply, ReplyStatus
+from domain.rooms import Room
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+ALICE = Principal(PrincipalKind.USER, "alice")
+BOB = Principal(PrincipalKind.USER, "bob")
+ADMIN = Principal(PrincipalKind.USER, "root", frozenset({"admin"}))
+
+
+def later(minutes: float = 1) -> datetime:
+    return NOW + timedelta(minutes=minutes)
+
+
+def a_room(owner: Principal = ALICE, name: str = "Room", **given: Any) -> Room:
+    options: dict[str, Any] = {"metadata": {}, "rooms_so_far": 0, "limits": Limits(), "now": NOW, "id": uuid4()} | given
+    return Room.open(owner=owner, name=name, **options)
+
+
+def a_conversation(owner: Principal = ALICE, **given: Any) -> Conversation:
+    defaults: dict[str, Any] = {
+        "id": uuid4(),
+        "room_id": None,
+        "title": None,
+        "agent": None,
+        "metadata": {},
+        "agents": BUILT_IN,
+        "limits": Limits(),
+        "now": NOW,
+    }
+    return Conversation.start(owner=owner, **(defaults | given))
+
+
+def asked(conversation: Conversation, content: str = "Why?", **given: Any) -> tuple[Message, Reply]:
+    defaults: dict[str, Any] = {
+        "message_id": uuid4(),
+        "reply_id": uuid4(),
+        "agent": None,
+        "live_replies": 0,
+        "agents": BUILT_IN,
+        "limits": Limits(),
+        "now": NOW,
+    }
+    return conversation.ask(content, **(defaults | given))
+
+
+def answered(
+    conversation: Conversation, content: str = "Why?", text: str = "Because.", **given: Any
+) -> tuple[Message, Reply, Message]:
+    question, reply = asked(conversation, content, **given)
+    reply.claim(NOW)
+    reply.end(completed(text), epoch=reply.epoch, final_seq=3, now=NOW)
+    return question, reply, conversation.take_answer(reply, NOW)
+
+
+def completed(text: str = "Because.") -> Outcome:
+    return Outcome(status=ReplyStatus.COMPLETED, text=text)
+
+
+def a_deletion(subject: Subject, subject_id: UUID, at: datetime = NOW) -> Deletion:
+    return Deletion(
+        id=uuid4(),
+        owner=ALICE.key,
+        subject=subject,
+        subject_id=subject_id,
+        conversation_count=1,
+        message_count=0,
+        deleted_at=at,
+    )

@@ -1,0 +1,293 @@
+"""What every unit of work and its repositories must do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from adapters.sql.engine import Database
+from adapters.sql.outbox import SqlOutbox
+from adapters.sql.schema import Schema
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports.persistence import Checkpoint, Outbox, StartWork, UnitOfWork
+from domain.conversations import Conversation
+from domain.deletions import Deletion, Subject
+from domain.errors import Forbidden, LeaseLost, NotFound
+from domain.identity import SYSTEM
+from domain.replies import LEASE, Reply
+from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
+
+
+class UnitOfWorkContract:
+    @pytest.fixture
+    def start_work(self) -> StartWork:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def outbox(self) -> Outbox:
+        raise NotImplementedError
+
+    def test_what_is_committed_is_kept(self, start_work: StartWork) -> None:
+        room = a_room(metadata={"deep": {"list": [1, "é", None]}})
+        with start_work() as work:
+            work.rooms.add(room)
+            work.commit()
+
+        with start_work() as work:
+            found = work.rooms.get(room.id, for_=ALICE)
+
+        assert (found.name, found.owner, found.metadata) == (room.name, room.owner, room.metadata)
+        assert found.created_at == NOW
+        assert found.created_at.tzinfo is not None
+
+    def test_what_is_not_committed_is_not_kept(self, start_work: StartWork, outbox: Outbox) -> None:
+        room = a_room()
+        with start_work() as work:
+            work.rooms.add(room)
+
+        with start_work() as work, pytest.raises(NotFound):
+            work.rooms.get(room.id, for_=ALICE)
+        assert list(outbox.pending(10)) == []
+
+    def test_an_error_undoes_everything(self, start_work: StartWork) -> None:
+        room = a_room()
+
+        def fail_half_way() -> None:
+            with start_work() as work:
+                work.rooms.add(room)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail_half_way()
+
+        with start_work() as work:
+            assert work.rooms.count(ALICE.key) == 0
+
+    def test_events_are_committed_with_what_they_tell_of(self, start_work: StartWork, outbox: Outbox) -> None:
+        room = a_room()
+        with start_work() as work:
+            work.rooms.add(room)
+            work.commit()
+        with start_work() as work:
+            work.rooms.get(room.id, for_=ALICE).delete(_deletion(work, Subject.ROOM, room.id))
+            work.commit()
+
+        pending = outbox.pending(10)
+
+        assert [(recorded.name, recorded.subject_id) for recorded in pending] == [
+            ("RoomOpened", room.id),
+            ("RoomDeleted", room.id),
+        ]
+        assert pending[0].payload["at"] == NOW.isoformat()
+
+    def test_what_was_delivered_leaves_the_outbox(self, start_work: StartWork, outbox: Outbox) -> None:
+        with start_work() as work:
+            work.rooms.add(a_room())
+            work.rooms.add(a_room())
+            work.commit()
+        first, second = outbox.pending(10)
+
+        outbox.delivered([first.number])
+
+        assert [second] == list(outbox.pending(10))
+
+    def test_an_entity_is_its_owners_alone(self, start_work: StartWork) -> None:
+        room = a_room(ALICE)
+        with start_work() as work:
+            work.rooms.add(room)
+            work.commit()
+
+        with start_work() as work:
+            with pytest.raises(Forbidden):
+                work.rooms.get(room.id, for_=BOB)
+            assert work.rooms.get(room.id, for_=SYSTEM) is work.rooms.get(room.id, for_=ALICE)
+
+    def test_the_deleted_are_found_only_when_asked_for(self, start_work: StartWork) -> None:
+        room, conversation = a_room(), a_conversation()
+        conversation.room_id = room.id
+        with start_work() as work:
+            work.rooms.add(room)
+            work.conversations.add(conversation)
+            work.commit()
+        with start_work() as work:
+            deletion = _deletion(work, Subject.ROOM, room.id)
+            work.rooms.get(room.id, for_=ALICE).delete(deletion)
+            for taken in work.conversations.in_room(room.id):
+                taken.delete(deletion)
+            work.commit()
+
+        with start_work() as work:
+            with pytest.raises(NotFound):
+                work.rooms.get(room.id, for_=ALICE)
+            with pytest.raises(NotFound):
+                work.conversations.get(conversation.id, for_=ALICE)
+            assert work.rooms.get(room.id, for_=ALICE, deleted=True).deletion_id == deletion.id
+            assert work.conversations.get(conversation.id, for_=ALICE, deleted=None).id == conversation.id
+            assert [conversation.id] == [taken.id for taken in work.conversations.taken_by(deletion.id)]
+            assert list(work.conversations.in_room(room.id)) == []
+            assert work.rooms.count(ALICE.key) == 0
+            assert work.deletions.get(deletion.id).subject is Subject.ROOM
+
+    def test_the_window_holds_the_last_current_messages_below_a_position(self, start_work: StartWork) -> None:
+        conversation = a_conversation()
+        with start_work() as work:
+            work.conversations.add(conversation)
+            answers = []
+            for number in range(3):
+                question, reply, answer = answered(conversation, f"Q{number}", f"A{number}")
+                work.messages.add(question)
+                work.messages.add(answer)
+                work.replies.add(reply)
+                answers.append(answer)
+            answers[-1].superseded_by = uuid4()
+            work.commit()
+
+        with start_work() as work:
+            window = work.messages.window(conversation.id, before=6, limit=3)
+            everything = work.messages.window(conversation.id, before=99, limit=99)
+
+        assert [message.position for message in window] == [3, 4, 5]
+        assert [message.content for message in everything] == ["Q0", "A0", "Q1", "A1", "Q2"]
+
+    def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(self, start_work: StartWork) -> None:
+        reply = _running_reply(start_work)
+
+        assert _checkpoint(start_work, reply, epoch=1) is False
+        with start_work() as work:
+            work.replies.get(reply.id, for_=SYSTEM).request_cancel(later())
+            work.commit()
+        assert _checkpoint(start_work, reply, epoch=1) is True
+        with pytest.raises(LeaseLost):
+            _checkpoint(start_work, reply, epoch=2)
+
+        with start_work() as work:
+            assert work.replies.peek(reply.id, for_=ALICE).text == "So far"
+
+    def test_whoever_lost_the_lease_can_write_nothing(self, start_work: StartWork) -> None:
+        reply = _running_reply(start_work)
+        with start_work() as work:
+            work.replies.get(reply.id, for_=SYSTEM).take_over(later())
+            work.commit()
+
+        with pytest.raises(LeaseLost):
+            _checkpoint(start_work, reply, epoch=1)
+
+        with start_work() as work:
+            assert work.replies.peek(reply.id, for_=SYSTEM).text == ""
+
+    def test_waiting_and_abandoned_replies_are_found_by_time(self, start_work: StartWork) -> None:
+        running = _running_reply(start_work)
+        conversation = a_conversation(BOB)
+        _, queued = asked(conversation, now=later(5))
+        with start_work() as work:
+            work.conversations.add(conversation)
+            work.replies.add(queued)
+            work.commit()
+
+        with start_work() as work:
+            assert work.replies.queued(before=later(5), limit=9) == []
+            assert work.replies.queued(before=later(6), limit=9) == [queued.id]
+            assert work.replies.running(expired_at=NOW + LEASE - timedelta(seconds=1), limit=9) == []
+            assert work.replies.running(expired_at=NOW + LEASE, limit=9) == [running.id]
+            assert work.replies.running(expired_at=None, limit=9) == [running.id]
+            assert (work.replies.count_live(ALICE.key), work.replies.count_live(BOB.key)) == (1, 1)
+
+    def test_questions_at_once_take_turns_and_only_one_is_taken(self, start_work: StartWork) -> None:
+        conversation = a_conversation()
+        with start_work() as work:
+            work.conversations.add(conversation)
+            work.commit()
+        taken, refused = [], []
+
+        def ask() -> None:
+            try:
+                with start_work() as work:
+                    found = work.conversations.get(conversation.id, for_=ALICE)
+                    question, reply = asked(found)
+                    work.messages.add(question)
+                    work.replies.add(reply)
+                    work.commit()
+                taken.append(question.position)
+            except Exception as error:
+                refused.append(type(error).__name__)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert taken == [1]
+        assert refused == ["Conflict"] * 7
+
+    def test_rooms_at_once_do_not_exceed_the_limit(self, start_work: StartWork) -> None:
+        opened, refused = [], []
+
+        def open_room() -> None:
+            try:
+                with start_work() as work:
+                    room = a_room(rooms_so_far=work.rooms.count(ALICE.key) + 47)
+                    work.rooms.add(room)
+                    work.commit()
+                opened.append(room.id)
+            except Exception as error:
+                refused.append(type(error).__name__)
+
+        threads = [threading.Thread(target=open_room) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(opened) == 3
+        assert refused == ["Conflict"] * 5
+
+
+class TestSqliteUnitOfWork(UnitOfWorkContract):
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        database = Database(f"sqlite:///{tmp_path / 'parley.db'}")
+        Schema(database).upgrade()
+        yield database
+        database.dispose()
+
+    @pytest.fixture
+    def start_work(self, database: Database) -> StartWork:
+        return lambda: SqlUnitOfWork(database)
+
+    @pytest.fixture
+    def outbox(self, database: Database) -> Outbox:
+        return SqlOutbox(database)
+
+
+def _deletion(work: UnitOfWork, subject: Subject, subject_id: UUID) -> Deletion:
+    deletion = a_deletion(subject, subject_id)
+    work.deletions.add(deletion)
+    return deletion
+
+
+def _running_reply(start_work: StartWork) -> Reply:
+    conversation: Conversation = a_conversation(ALICE)
+    question, reply = asked(conversation)
+    reply.claim(NOW)
+    with start_work() as work:
+        work.conversations.add(conversation)
+        work.messages.add(question)
+        work.replies.add(reply)
+        work.commit()
+    return reply
+
+
+def _checkpoint(start_work: StartWork, reply: Reply, epoch: int) -> bool:
+    checkpoint = Checkpoint(
+        reply_id=reply.id, epoch=epoch, text="So far", seq_ceiling=2000, lease_until=later() + LEASE
+    )
+    with start_work() as work:
+        cancel_requested = work.replies.checkpoint(checkpoint)
+        work.commit()
+    return cancel_requested

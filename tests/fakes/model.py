@@ -1,0 +1,69 @@
+"""A model whose every word is the test's to give, when it wants it given."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Mapping
+
+from application.ports.language import ModelError, Prompt
+
+
+class ScriptedModel:
+    """See application.ports.language.LanguageModel. Each stream says what `say` was given, until `finish`."""
+
+    def __init__(self) -> None:
+        self.prompts: list[Prompt] = []
+        self.streams: list[ScriptedStream] = []
+        self._script: queue.SimpleQueue[str | ModelError | None] = queue.SimpleQueue()
+
+    def say(self, *pieces: str) -> None:
+        """The next pieces."""
+        for piece in pieces:
+            self._script.put(piece)
+
+    def finish(self) -> None:
+        """The end of the answer."""
+        self._script.put(None)
+
+    def fail(self, slug: str) -> None:
+        """A failure instead of the end."""
+        self._script.put(ModelError(slug, "as scripted"))
+
+    def stream(self, prompt: Prompt) -> ScriptedStream:
+        self.prompts.append(prompt)
+        self.streams.append(ScriptedStream(self._script))
+        return self.streams[-1]
+
+    def ping(self) -> str:
+        return "scripted"
+
+
+class ScriptedStream:
+    """See application.ports.language.ModelStream."""
+
+    def __init__(self, script: queue.SimpleQueue[str | ModelError | None]) -> None:
+        self._script = script
+        self.closed = False
+        self.ended = False
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        return {"model": "scripted"}
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            while not self.closed:
+                try:
+                    step = self._script.get(timeout=0.02)
+                except queue.Empty:
+                    continue
+                if step is None:
+                    return
+                if isinstance(step, ModelError):
+                    raise step
+                yield step
+        finally:
+            self.ended = True
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,155 @@
+"""What a conversation decides by itself: positions, one reply at a time, titles, versions."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.conversations import Role
+from domain.errors import Conflict, Invalid, Limited
+from domain.events import MessagePosted, MessageSuperseded
+from domain.limits import Limits
+from domain.replies import Outcome, ReplyStatus
+from tests.builders import NOW, a_conversation, answered, asked
+
+
+def test_a_question_takes_the_next_position_and_keeps_the_one_after_it_for_the_reply() -> None:
+    conversation = a_conversation()
+
+    question, reply = asked(conversation)
+
+    assert (question.position, reply.position) == (1, 2)
+    assert conversation.live_reply_id == reply.id
+    assert conversation.message_count == 1
+
+
+def test_the_answer_has_the_replys_id_and_place_and_frees_the_conversation() -> None:
+    conversation = a_conversation()
+
+    _, reply, answer = answered(conversation)
+
+    assert (answer.id, answer.position, answer.role) == (reply.id, 2, Role.ASSISTANT)
+    assert conversation.live_reply_id is None
+    assert conversation.message_count == 2
+    assert asked(conversation)[0].position == 3
+
+
+@given(st.lists(st.sampled_from(["ask", "fail", "regenerate"]), max_size=30))
+def test_positions_are_given_out_once_whatever_happens(steps: list[str]) -> None:
+    conversation = a_conversation()
+    current = {}
+    last_answer = None
+    for step in steps:
+        if step == "regenerate" and last_answer is None:
+            continue
+        if step == "regenerate":
+            assert last_answer is not None
+            reply = conversation.regenerate(last_answer, reply_id=uuid4(), live_replies=0, limits=Limits(), now=NOW)
+        else:
+            question, reply = asked(conversation)
+            assert question.position not in current
+            current[question.position] = question
+        reply.claim(NOW)
+        status = ReplyStatus.FAILED if step == "fail" else ReplyStatus.COMPLETED
+        reply.end(Outcome(status=status), epoch=reply.epoch, final_seq=1, now=NOW)
+        last_answer = conversation.take_answer(reply, NOW)
+        current[last_answer.position] = last_answer
+
+    assert sorted(current) == list(range(1, conversation.next_position))
+    assert conversation.message_count == len(current)
+
+
+def test_a_second_question_waits_for_the_reply() -> None:
+    conversation = a_conversation()
+    _, reply = asked(conversation)
+
+    with pytest.raises(Conflict) as refusal:
+        asked(conversation)
+
+    assert refusal.value.slug == "reply_in_progress"
+    assert refusal.value.details == {"reply_id": str(reply.id)}
+
+
+def test_one_has_so_many_live_replies_at_a_time() -> None:
+    with pytest.raises(Limited) as refusal:
+        asked(a_conversation(), live_replies=5)
+
+    assert refusal.value.retry_after > 0
+
+
+def test_a_refused_question_changes_nothing() -> None:
+    conversation = a_conversation()
+    conversation.release_events()
+
+    for refused in ({"content": " "}, {"agent": "nobody"}, {"live_replies": 5}):
+        with pytest.raises((Invalid, Limited)):
+            asked(conversation, **refused)
+
+    assert (conversation.next_position, conversation.message_count, conversation.title) == (1, 0, "")
+    assert conversation.release_events() == []
+
+
+@pytest.mark.parametrize(
+    ("question", "title"),
+    [
+        ("Short", "Short"),
+        ("  two\n lines ", "two lines"),
+        ("word " * 30, "word " * 11 + "word…"),
+        ("x" * 100, "x" * 59 + "…"),
+    ],
+)
+def test_the_first_question_names_a_conversation_without_a_title(question: str, title: str) -> None:
+    conversation = a_conversation()
+    asked(conversation, question)
+
+    assert conversation.title == title
+
+
+def test_a_title_that_was_given_stays() -> None:
+    conversation = a_conversation(title="Mine")
+    asked(conversation)
+
+    assert conversation.title == "Mine"
+
+
+def test_regenerating_puts_a_new_version_in_the_place_of_the_last_answer() -> None:
+    conversation = a_conversation()
+    _, _, answer = answered(conversation)
+    conversation.release_events()
+
+    reply = conversation.regenerate(answer, reply_id=uuid4(), live_replies=0, limits=Limits(), now=NOW)
+
+    assert (reply.position, reply.version) == (2, 2)
+    assert answer.superseded_by == reply.id
+    assert conversation.message_count == 1
+    assert [MessageSuperseded(subject_id=conversation.id, at=NOW, message_id=answer.id, position=2)] == (
+        conversation.release_events()
+    )
+
+
+def test_neither_a_question_nor_an_earlier_answer_nor_an_old_version_can_be_regenerated() -> None:
+    conversation = a_conversation()
+    question, _, first = answered(conversation)
+    _, _, second = answered(conversation)
+    second.superseded_by = uuid4()
+
+    for message in (question, first, second):
+        with pytest.raises(Conflict) as refusal:
+            conversation.regenerate(message, reply_id=uuid4(), live_replies=0, limits=Limits(), now=NOW)
+        assert refusal.value.slug == "not_last_answer"
+
+
+def test_every_message_is_an_event_with_its_position() -> None:
+    conversation = a_conversation()
+    conversation.release_events()
+
+    question, reply, answer = answered(conversation)
+
+    assert [
+        MessagePosted(subject_id=conversation.id, at=NOW, message_id=message.id, position=message.position)
+        for message in (question, answer)
+    ] == conversation.release_events()
+    assert [type(event).__name__ for event in reply.release_events()] == ["ReplyQueued", "ReplyEnded"]
