@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +14,7 @@ from alembic.util import CommandError
 
 from adapters.sql.engine import Database, translated
 from application.ports.persistence import StorageUnavailable
+from domain.errors import Invalid
 
 _PROJECT = Path(__file__).resolve().parents[3]
 
@@ -43,15 +46,18 @@ class Schema:
             return MigrationContext.configure(connection).get_current_revision()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the database forward; an interrupted migration leaves it as it was. Raises SchemaMismatch."""
+        """Bring the database forward; an interrupted migration leaves it as it was.
+
+        Raises SchemaMismatch, or Invalid for a revision that there is not.
+        """
         self._refuse_newer()
-        with translated():
+        with translated(), _revision_named(revision):
             command.upgrade(self._config, revision)
 
     def downgrade(self, revision: str) -> None:
         """Take the database back to an older revision ("base" is empty, "-1" the one before)."""
         self._refuse_newer()
-        with translated():
+        with translated(), _revision_named(revision):
             command.downgrade(self._config, revision)
 
     def require_current(self) -> None:
@@ -75,3 +81,11 @@ class Schema:
                 f"The database is at revision {current}, which this version of Parley does not know: "
                 "it was written by a newer one. Run that version, or restore a backup."
             ) from None
+
+
+@contextmanager
+def _revision_named(revision: str) -> Iterator[None]:
+    try:
+        yield
+    except CommandError:
+        raise Invalid({"revision": f"There is no revision {revision!r} to go to from here."}) from None
