@@ -40,7 +40,7 @@ def a_conversation(owner: Principal = ALICE, **given: Any) -> Conversation:
         "limits": Limits(),
         "now": NOW,
     }
-    return Conversation.start(owner=owner, **(defaults | given))
+    return Conversation.start(owner=owner.key, **(defaults | given))
 
 
 def asked(conversation: Conversation, content: str = "Why?", **given: Any) -> tuple[Message, Reply]:

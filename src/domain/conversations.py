@@ -21,7 +21,6 @@ from domain.events import (
     MessageSuperseded,
     Recorder,
 )
-from domain.identity import Principal
 from domain.limits import Limits
 from domain.replies import Reply
 
@@ -90,7 +89,7 @@ class Conversation(Recorder):
         cls,
         *,
         id: UUID,
-        owner: Principal,
+        owner: str,
         room_id: UUID | None,
         title: str | None,
         agent: str | None,
@@ -99,10 +98,13 @@ class Conversation(Recorder):
         limits: Limits,
         now: datetime,
     ) -> Conversation:
-        """An empty conversation; without a title the first question will name it."""
+        """An empty conversation; without a title the first question will name it.
+
+        In a room it belongs to the room's owner, also when an admin starts it.
+        """
         conversation = cls(
             id=id,
-            owner=owner.key,
+            owner=owner,
             room_id=room_id,
             title=limits.text("title", title, limits.conversation_title) if title is not None else "",
             agent=agents.named(agent).name,

@@ -32,11 +32,11 @@ class Worker(Protocol):
         ...
 
 
-class DataFolderLock:
-    """Held by the one process that owns the replies of a data folder; the system frees it however the process ends."""
+class OwnerLock:
+    """Held by the one process that writes the replies of a SQLite file; the system frees it however that ends."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._file = (data_dir / "owner.lock").open("w")
+    def __init__(self, database: str) -> None:
+        self._file = Path(f"{database}.owner").open("w")  # noqa: SIM115 # open for as long as it is held
 
     def acquire(self, timeout: float) -> bool:
         """Wait for the lock, without stalling the greenlets of this process; says whether it is held now."""
@@ -58,7 +58,7 @@ class DataFolderLock:
 class Background:
     """Writes dispatched replies and keeps things moving until it is stopped.
 
-    Whoever holds the data folder's lock knows that no other process writes replies, so what is
+    Whoever holds the lock knows that no other process writes replies, so what is
     still `running` at that moment was abandoned, and is reaped without waiting for its lease.
     """
 
@@ -66,7 +66,7 @@ class Background:
         self,
         app: Application,
         worker: Worker,
-        lock: DataFolderLock,
+        lock: OwnerLock,
         chores: dict[str, tuple[float, Callable[[], object]]],
     ) -> None:
         self._app = app

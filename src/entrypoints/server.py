@@ -15,7 +15,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
-from entrypoints.background import Background, DataFolderLock
+from entrypoints.background import Background, OwnerLock
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.streaming import EventStreams
@@ -25,7 +25,7 @@ from entrypoints.settings import SettingError, Settings
 log = logging.getLogger(__name__)
 
 _TAKE_OVER = 5.0
-"""Seconds that a new server waits for one that was just killed to let go of the data folder."""
+"""Seconds that a new server waits for one that was just killed to let go of the database."""
 
 
 def serve(settings: Settings, *, migrate: bool) -> None:
@@ -37,7 +37,7 @@ def serve(settings: Settings, *, migrate: bool) -> None:
         schema.upgrade()
     schema.require_current()
     container.database().dispose()
-    _require_free(settings)
+    _require_free(settings, container.database().file)
     print(
         f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})",
         flush=True,
@@ -45,10 +45,10 @@ def serve(settings: Settings, *, migrate: bool) -> None:
     _Server(settings).run()
 
 
-def _require_free(settings: Settings) -> None:
-    lock = DataFolderLock(settings.data_dir)
+def _require_free(settings: Settings, database: str) -> None:
+    lock = OwnerLock(database)
     if not lock.acquire(_TAKE_OVER):
-        raise SettingError(f"PARLEY_DATA_DIR: another Parley is running on {settings.data_dir}.")
+        raise SettingError(f"PARLEY_DATABASE_URL: another Parley is running on {database}.")
     lock.release()
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -108,7 +108,7 @@ class _Process:
         self._background = Background(
             app,
             container.queue(),
-            DataFolderLock(self._settings.data_dir),
+            OwnerLock(container.database().file),
             {
                 "reaper": (2.0, app.replies.reap),
                 "sweeper": (1.0, app.replies.sweep),

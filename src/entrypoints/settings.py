@@ -16,6 +16,7 @@ from domain.limits import Limits
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
+_NOT_OURS = {"PARLEY_OPENAI_API_KEY", "PARLEY_OPENAI_BASE_URL", "PARLEY_LIMITS"}
 _LATER = ("PARLEY_MONGO_URL", "PARLEY_REDIS_URL")
 
 
@@ -128,7 +129,7 @@ def _database_url(env: Env, data_dir: Path) -> str:
 
 def _made(data_dir: Path) -> Path:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = data_dir / ".writable"
         probe.touch()
         probe.unlink()
@@ -154,7 +155,7 @@ def _kept_secret(data_dir: Path) -> str:
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)}
+    known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)} - _NOT_OURS
     known |= {_limit_name(bound.name) for bound in fields(Limits)} | set(_LATER)
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:

@@ -25,11 +25,15 @@ def test_an_occupied_port_is_named(data_dir: Path, parley: ParleyProcess) -> Non
     assert failed.stderr == f"Error: PARLEY_PORT: cannot listen on 127.0.0.1:{parley.port}: Address already in use.\n"
 
 
-def test_a_data_folder_in_use_is_named(parley: ParleyProcess) -> None:
-    failed = cli("serve", PARLEY_DATA_DIR=parley.data_dir, PARLEY_PORT=free_port())
+def test_a_database_in_use_is_named(parley: ParleyProcess, data_dir: Path) -> None:
+    same_file = f"sqlite:///{parley.data_dir / 'parley.db'}"
+
+    failed = cli("serve", PARLEY_DATA_DIR=data_dir, PARLEY_DATABASE_URL=same_file, PARLEY_PORT=free_port())
 
     assert failed.returncode == 2
-    assert failed.stderr.startswith("Error: PARLEY_DATA_DIR: another Parley is running on ")
+    assert failed.stderr == (
+        f"Error: PARLEY_DATABASE_URL: another Parley is running on {parley.data_dir / 'parley.db'}.\n"
+    )
 
 
 def test_an_unwritable_data_folder_is_named(tmp_path: Path) -> None:
@@ -88,6 +92,7 @@ def test_a_file_that_is_no_database_is_named(data_dir: Path) -> None:
         ("PARLEY_DATABASE_URL", "postgresql://localhost/parley"),
         ("PARLEY_REDIS_URL", "redis://localhost"),
         ("PARLEY_PRT", "8000"),
+        ("PARLEY_OPENAI_API_KEY", "sk-x"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(data_dir: Path, name: str, value: str) -> None:

@@ -266,6 +266,19 @@ class TestSomebodyElses:
         assert stranger.data("GET", "/rooms")["total"] == 0
         assert stranger.data("GET", "/conversations")["total"] == 0
 
+    def test_what_an_admin_starts_in_somebodys_room_is_that_somebodys(
+        self, parley: ParleyProcess, visitor: Client
+    ) -> None:
+        room = visitor.room()
+        admin = parley.user("root", "admin")
+
+        conversation = admin.conversation(room_id=room)
+        admin.answer(conversation, "How may I help?")
+
+        assert len(visitor.messages(conversation)) == 2
+        assert visitor.data("GET", "/rooms")["items"][0]["conversation_count"] == 1
+        assert visitor.data("DELETE", f"/rooms/{room}")["message_count"] == 2
+
     def test_an_admin_may_read_and_restore_anybodys_room(self, parley: ParleyProcess, visitor: Client) -> None:
         room = visitor.room("Lost")
         visitor.data("DELETE", f"/rooms/{room}")

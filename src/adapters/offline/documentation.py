@@ -23,7 +23,7 @@ _STOP_WORDS = frozenset(
     """
     a about after all also am an and any are as at be been but by can could did do does for from get give go got
     had has have how i if in into is it its just know let like make me more most much my need no not now of on one
-    or our out please say should show so some tell than thank that the their them then there these they thing this
+    or our out please say see should show so some tell than thank that the their them then there these they thing this
     to up us use want was way we were what when where which while who why will with work works would you your
     happen happens happened mean means explain describe
     """.split()  # noqa: SIM905 # a list of a hundred quoted words is harder to read
@@ -31,7 +31,7 @@ _STOP_WORDS = frozenset(
 
 
 class Documentation:
-    """See application.ports.language.Knowledge. Reads every `*.md` below the given paths once, at the start."""
+    """See application.ports.language.Knowledge. Reads Markdown files, given by themselves or by folder, once."""
 
     def __init__(self, *paths: Path) -> None:
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Documentation:
         if not words or not self._count:
             return ()
         with self._lock:
-            return self._search(words, limit)
+            return self._search(question, words, limit)
 
     def ping(self) -> str:
         """One line on what there is to search."""
@@ -60,7 +60,7 @@ class Documentation:
         """Forget everything."""
         self._index.close()
 
-    def _search(self, words: Sequence[str], limit: int) -> list[Passage]:
+    def _search(self, question: str, words: Sequence[str], limit: int) -> list[Passage]:
         holders = {word: self._holders(word) for word in words}
         # A word that stands nowhere weighs most: a question about it is not about these documents.
         weights = {word: math.log(1 + self._count / (len(rows) + 0.5)) for word, rows in holders.items()}
@@ -75,7 +75,7 @@ class Documentation:
         for rowid, document, title, heading, text, distance in rows:
             coverage = sum(weights[word] for word in words if rowid in holders[word]) / asked_for
             if coverage >= _COVERAGE:
-                score = -distance * coverage
+                score = -distance * coverage * (1 + _alike(question, heading))
                 found.append(
                     Passage(
                         document=document,
@@ -95,7 +95,7 @@ class Documentation:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        yield from (sorted(path.rglob("*.md")) if path.is_dir() else [path] if path.exists() else [])
+        yield from (sorted(path.glob("*.md")) if path.is_dir() else [path] if path.exists() else [])
 
 
 def _content_words(question: str) -> list[str]:
@@ -130,10 +130,39 @@ def _lines(markdown: str) -> Iterator[tuple[str, str]]:
 
 def _pieces(block: str) -> Iterator[str]:
     piece = ""
-    for paragraph in re.split(r"\n\s*\n(?![^`]*```\n)", block.strip()):
+    for paragraph in _paragraphs(block):
         if piece and len(piece) + len(paragraph) > _LONGEST:
             yield piece
             piece = ""
         piece = f"{piece}\n\n{paragraph}" if piece else paragraph
-    if piece.strip():
+    if piece:
         yield piece
+
+
+def _paragraphs(block: str) -> Iterator[str]:
+    """What stands between blank lines; a fenced block of code is never cut."""
+    lines: list[str] = []
+    fenced = False
+    for line in [*block.splitlines(), ""]:
+        fenced ^= line.lstrip().startswith("```")
+        if line.strip() or fenced:
+            lines.append(line)
+        elif lines:
+            yield "\n".join(lines)
+            lines = []
+    if lines:
+        yield "\n".join(lines)
+
+
+def _alike(question: str, heading: str) -> float:
+    """How much a heading says the same as a question, from 0 to 1 (Dice's coefficient of their words).
+
+    Questions are short, and then bm25 hardly tells the passages apart that hold their only rare word.
+    """
+    asked, named = _stems(question), _stems(heading)
+    return 2 * len(asked & named) / (len(asked) + len(named)) if named else 0.0
+
+
+def _stems(text: str) -> set[str]:
+    words = re.findall(r"\w+", text.lower())
+    return {re.sub(r"(ing|ed|es|s)$", "", word) if len(word) > 4 else word for word in words}

@@ -45,9 +45,15 @@ class Database:
             connection.exec_driver_sql("BEGIN")
             yield connection
 
+    @property
+    def file(self) -> str:
+        """The path of the SQLite file."""
+        return self.url.database or ""
+
     def ping(self) -> str:
         """One line on the database; raises StorageUnavailable when it does not answer."""
         with self.reading() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")  # Reads the file, as the next does not.
             version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
         return f"SQLite {version}, {self.url.database}"
 

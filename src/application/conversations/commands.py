@@ -39,11 +39,12 @@ class StartConversationHandler:
 
     def __call__(self, command: StartConversation) -> Conversation:
         with self.start_work() as work:
+            owner = command.principal.key
             if command.room_id is not None:
-                work.rooms.get(command.room_id, for_=command.principal)
+                owner = work.rooms.get(command.room_id, for_=command.principal).owner
             conversation = Conversation.start(
                 id=self.new_id(),
-                owner=command.principal,
+                owner=owner,
                 room_id=command.room_id,
                 title=command.title,
                 agent=command.agent,

@@ -76,7 +76,8 @@ class CancelReply:
 class CancelReplyHandler:
     """Writes the durable request, wakes the owner and waits for its word; what it returns may still be live.
 
-    Cancelling twice, or after the end, changes nothing. Raises NotFound or Forbidden.
+    Cancelling twice, or after the end, changes nothing. Raises NotFound, also for the reply of a
+    deleted conversation (which is being cancelled already), or Forbidden.
     """
 
     start_work: StartWork
@@ -88,6 +89,8 @@ class CancelReplyHandler:
 
     def __call__(self, command: CancelReply) -> Reply:
         with self.start_work() as work:
+            conversation_id = work.replies.peek(command.reply_id, for_=command.principal).conversation_id
+            work.conversations.get(conversation_id, for_=command.principal)
             reply = work.replies.get(command.reply_id, for_=command.principal)
             if not reply.is_live:
                 return reply

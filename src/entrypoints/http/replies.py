@@ -56,7 +56,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(app.read.reply(reply_id, principal()), 202 if reply.is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
-    @routes.response(202, schemas.enveloped(schemas.ReplyOut))
+    @routes.response(202, schemas.enveloped(schemas.RegeneratedOut))
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""
         reply = app.replies.regenerate(RegenerateReply(principal=principal(), reply_id=reply_id))

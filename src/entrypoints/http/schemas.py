@@ -246,6 +246,12 @@ class AskedOut(Schema):
     reply = fields.Nested(ReplyOut, required=True)
 
 
+class RegeneratedOut(Schema):
+    """The reply that is being written anew."""
+
+    reply = fields.Nested(ReplyOut, required=True)
+
+
 class DeletionOut(Schema):
     """What a deletion took; restoring its subject brings back just that."""
 

@@ -1,0 +1,72 @@
+"""A fresh install answers questions about Parley from its documentation, with the right source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.offline.documentation import Documentation
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+_ANSWERED = {
+    "What is Parley?": "What is Parley",
+    "How do I install Parley?": "Install and run",
+    "How do I change the port?": "Change the host",
+    "Where is my data stored?": "Where is my data",
+    "How do I use Ollama?": "Ollama",
+    "How do I use my own model?": "Use your own model",
+    "How do I stop a reply?": "Stop a reply",
+    "How can I regenerate an answer?": "Regenerate",
+    "How do I resume a stream?": "Resume a stream",
+    "What happens on kill -9?": "kill -9",
+    "What happens when the server crashes mid-reply?": "crashes in mid-reply",
+    "What happens if the model is down?": "model is away|model cannot be reached",
+    "How do I restore a deleted room?": "Restore a deleted room",
+    "How do I search my messages?": "Search my messages",
+    "How do I page through the history?": "Read the history",
+    "What is a visitor?": "What is a visitor",
+    "What is an agent?": "What is an agent",
+    "Which statuses can a reply have?": "Reply statuses",
+    "What does a 409 reply_in_progress mean?": "409 reply_in_progress",
+    "What does error 401 token_expired mean?": "401 token_expired",
+    "Which settings limit the message length?": "Limits on length",
+    "How do I issue a token for a user?": "Issue a token",
+    "Is there an admin role?": "admin role",
+    "How do I back up?": "Back up",
+    "How do I upgrade?": "Upgrade",
+    "Why does my stream stall behind nginx?": "stream stalls|reverse proxy",
+    "Does it support WebSockets?": "Not yet",
+    "Why are the answers offline?": "Answers are offline",
+}
+
+_UNANSWERED = [
+    "Write me a poem about the sea",
+    "What is the capital of France?",
+    "Translate hello into Spanish",
+    "How do I bake bread?",
+    "hello",
+]
+
+
+@pytest.fixture(scope="module")
+def documentation() -> Iterator[Documentation]:
+    documentation = Documentation(_PROJECT / "README.md", _PROJECT / "docs")
+    yield documentation
+    documentation.close()
+
+
+@pytest.mark.parametrize("question", _ANSWERED)
+def test_the_first_passage_answers_a_question_about_parley(documentation: Documentation, question: str) -> None:
+    found = documentation.search(question, limit=1)
+
+    assert found, "nothing was found"
+    assert re.search(_ANSWERED[question], found[0].heading, re.IGNORECASE), found[0].heading
+
+
+@pytest.mark.parametrize("question", _UNANSWERED)
+def test_a_question_about_something_else_finds_nothing(documentation: Documentation, question: str) -> None:
+    assert list(documentation.search(question, limit=1)) == []
