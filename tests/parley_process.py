@@ -88,6 +88,12 @@ class ParleyProcess:
         self._process.terminate()
         return self._process.wait(30)
 
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def worker_pid(self) -> int:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()

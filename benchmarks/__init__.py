@@ -1,0 +1,1 @@
+"""What Parley costs, as ratios taken in one run on one machine: `make bench`."""
