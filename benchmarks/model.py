@@ -1,4 +1,4 @@
-"""A model that streams 100 tokens at 30 a second to any number of clients, for little CPU: `python -m benchmarks.model`."""
+"""A model that streams 100 tokens at 30 a second to any number of clients: `python -m benchmarks.model PORT`."""
 
 from __future__ import annotations
 

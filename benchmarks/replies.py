@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -69,7 +71,7 @@ def table(folder: Path, *, quick: bool) -> Table:
                 streams = [_through(parley, visitor) for _ in range(count)]
                 cpu = cpu_seconds(parley.pid)
                 peak: list[float] = []
-                seen = _run(streams, spread, lambda peak=peak: peak.append(memory_mb(parley.pid)))
+                seen = _run(streams, spread, partial(_note_memory, peak, parley.pid))
                 cpu = cpu_seconds(parley.pid) - cpu
                 over = [one.first - _quantile([each.first for each in direct], 0.5) for one in seen]
                 shown.add_row(
@@ -86,11 +88,11 @@ def table(folder: Path, *, quick: bool) -> Table:
     return shown
 
 
-def _run(streams: list[Stream], spread: float, midway: object = None) -> list[Seen]:
+def _run(streams: list[Stream], spread: float, midway: Callable[[], None] | None = None) -> list[Seen]:
     return asyncio.run(_watch_all(streams, spread, midway))
 
 
-async def _watch_all(streams: list[Stream], spread: float, midway: object) -> list[Seen]:
+async def _watch_all(streams: list[Stream], spread: float, midway: Callable[[], None] | None) -> list[Seen]:
     async def after(delay: float, stream: Stream) -> Seen | None:
         await asyncio.sleep(delay)
         try:
@@ -100,7 +102,7 @@ async def _watch_all(streams: list[Stream], spread: float, midway: object) -> li
             return None
 
     tasks = [asyncio.create_task(after(spread * n / len(streams), stream)) for n, stream in enumerate(streams)]
-    if callable(midway):
+    if midway is not None:
         await asyncio.sleep(max(spread, 2.0))
         midway()
     return [seen for seen in await asyncio.gather(*tasks) if seen is not None]
@@ -142,6 +144,10 @@ def _post(path: str, body: bytes, head: str = "") -> bytes:
     ).encode() + body
 
 
+def _note_memory(noted: list[float], pid: int) -> None:
+    noted.append(memory_mb(pid))
+
+
 def _stop(visitor: Client) -> float:
     reply = visitor.ask(visitor.conversation(), "Go")
     next(event for event in visitor.events(reply) if event.event == "reply.delta")
@@ -167,7 +173,5 @@ def _model() -> Iterator[int]:
 
 
 def _listens(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

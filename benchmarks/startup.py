@@ -25,9 +25,7 @@ def table(folder: Path, *, quick: bool) -> Table:
         cpus.append((cpu_seconds(parley.pid) - cpu) / 3)
         memories.append(memory_mb(parley.pid))
         parley.kill()
-    shown = Table(
-        "start and rest", "median", title="From nothing to an answer (fresh data folder, migrations included)"
-    )
+    shown = Table("start and rest", "median", title="From an empty data folder, migrations included")
     shown.add_row("seconds until /readyz answers", f"{statistics.median(times):.2f}")
     shown.add_row("memory at rest, both processes (PSS)", f"{statistics.median(memories):.0f} MB")
     shown.add_row("CPU at rest", f"{statistics.median(cpus):.1%}")

@@ -7,7 +7,12 @@ from typing import Any
 import httpx
 from marshmallow import Schema
 
-from entrypoints.http import schemas
+from entrypoints.http.conversations import ConversationOut
+from entrypoints.http.replies import ReplyOut
+from entrypoints.http.rooms import RoomOut
+from entrypoints.http.schemas import DeletionOut, ErrorOut, MessageOut
+from entrypoints.http.search import AgentOut, HitOut
+from entrypoints.http.visitors import VisitorOut
 from tests.parley_process import Client, ParleyProcess
 
 
@@ -24,18 +29,18 @@ def test_documents_fit_their_schemas(visitor: Client) -> None:
     reply = visitor.answer(conversation, "Hello")
     broken = visitor.answer(conversation, "!cut after=1")
 
-    fits(schemas.RoomOut, visitor.data("GET", f"/rooms/{room}"))
-    fits(schemas.ConversationOut, visitor.data("GET", f"/conversations/{conversation}"))
-    fits(schemas.ReplyOut, visitor.reply(reply["id"]))
-    fits(schemas.ReplyOut, visitor.reply(broken["id"]))
+    fits(RoomOut, visitor.data("GET", f"/rooms/{room}"))
+    fits(ConversationOut, visitor.data("GET", f"/conversations/{conversation}"))
+    fits(ReplyOut, visitor.reply(reply["id"]))
+    fits(ReplyOut, visitor.reply(broken["id"]))
     for message in visitor.messages(conversation):
-        fits(schemas.MessageOut, message)
-    fits(schemas.HitOut, visitor.data("GET", "/search", params={"q": "hello"})["items"][0])
-    fits(schemas.VisitorOut, visitor.data("POST", "/visitors"))
+        fits(MessageOut, message)
+    fits(HitOut, visitor.data("GET", "/search", params={"q": "hello"})["items"][0])
+    fits(VisitorOut, visitor.data("POST", "/visitors"))
     for agent in visitor.data("GET", "/agents")["items"]:
-        fits(schemas.AgentOut, agent)
-    fits(schemas.DeletionOut, visitor.data("DELETE", f"/rooms/{room}"))
-    fits(schemas.ErrorOut, visitor.error("GET", f"/rooms/{room}"))
+        fits(AgentOut, agent)
+    fits(DeletionOut, visitor.data("DELETE", f"/rooms/{room}"))
+    fits(ErrorOut, visitor.error("GET", f"/rooms/{room}"))
 
 
 def test_the_specification_names_every_route(parley: ParleyProcess) -> None:

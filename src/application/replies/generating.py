@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +27,7 @@ from application.ports.persistence import (
 from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
+from application.replies.reading import ModelReader
 from domain.agents import Agents
 from domain.conversations import Message
 from domain.errors import Conflict, LeaseLost, NotFound
@@ -226,14 +226,14 @@ class _Attempt:
     def _pump(
         self, stream: ModelStream, started: float, metadata: dict[str, object]
     ) -> tuple[Outcome | None, ModelError | None]:
-        source = _Source(stream, self._wake)
+        source = ModelReader(stream, self._wake)
         try:
             return self._flow(source, started)
         finally:
             stream.close()
             metadata.update(stream.metadata)
 
-    def _flow(self, source: _Source, started: float) -> tuple[Outcome | None, ModelError | None]:
+    def _flow(self, source: ModelReader, started: float) -> tuple[Outcome | None, ModelError | None]:
         pace = self._task.pace
         deadline = started + pace.timeout
         last_piece = last_emit = time.monotonic()
@@ -350,48 +350,6 @@ class _Attempt:
             status=status,
             error={"code": code, "message": message or ""} if code else None,
         )
-
-
-class _Source:
-    """Reads a model's stream in a thread of its own and hands over what has come.
-
-    It wakes the consumer for the end, and for a piece only while `wakes` says that one is waited for.
-    """
-
-    def __init__(self, stream: ModelStream, wake: threading.Event) -> None:
-        self._stream = stream
-        self._wake = wake
-        self._pieces: deque[str] = deque()
-        self.wakes = True
-        self.over = False
-        self.failure: ModelError | None = None
-        threading.Thread(target=self._read, name="model-reader", daemon=True).start()
-
-    @property
-    def has_more(self) -> bool:
-        return bool(self._pieces) or self.over
-
-    def take(self) -> str:
-        """All that has come since the last call."""
-        taken = []
-        while self._pieces:
-            taken.append(self._pieces.popleft())
-        return "".join(taken)
-
-    def _read(self) -> None:
-        try:
-            for piece in self._stream:
-                self._pieces.append(piece)
-                if self.wakes:
-                    self._wake.set()
-        except ModelError as failure:
-            self.failure = failure
-        except Exception as failure:
-            log.exception("the model's stream failed unexpectedly")
-            self.failure = ModelError("model_failed", f"The model's stream failed: {type(failure).__name__}.")
-        finally:
-            self.over = True
-            self._wake.set()
 
 
 def _milliseconds(seconds: float) -> int:

@@ -26,6 +26,7 @@ from entrypoints.http import (
     search,
     visitors,
 )
+from entrypoints.http.schemas import ErrorEnvelope
 from entrypoints.http.streaming import EventStreams
 from entrypoints.settings import Settings
 
@@ -52,6 +53,7 @@ def create_app(application: Application, settings: Settings, new_id: NewId, stre
     )
     app.url_map.strict_slashes = False
     app.url_map.converters["id"] = _IdConverter
+    Api.ERROR_SCHEMA = ErrorEnvelope
     api = Api(app)
     answers.install(app, new_id)  # After the Api, whose error handlers give way to ours.
     auth.install(app, application)

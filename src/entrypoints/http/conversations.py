@@ -7,8 +7,9 @@ from uuid import UUID
 
 from flask import Response, request
 from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
 
-from application.conversations.asking import AskQuestion
+from application.conversations.asking import AskQuestion, OnConflict
 from application.conversations.commands import (
     ChangeConversation,
     DeleteConversation,
@@ -25,10 +26,103 @@ from application.facade import Application
 from application.replies.watching import WatchReply
 from domain.errors import ReplyTimeout
 from domain.replies import ReplyStatus
-from entrypoints.http import schemas
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.replies import ReplyOut
+from entrypoints.http.schemas import (
+    DeletionOut,
+    LastMessage,
+    ListQuery,
+    MessageOut,
+    Request,
+    Text,
+    enveloped,
+    message_page_of,
+    metadata_field,
+    page_of,
+    paged,
+)
 from entrypoints.http.streaming import EventStreams
+
+
+class ConversationListQuery(ListQuery):
+    """Which page of the conversations, in which order; of one room if it is given."""
+
+    room_id = fields.UUID(load_default=None)
+    sort_by = fields.String(
+        load_default="last_activity_at",
+        validate=validate.OneOf(["last_activity_at", "created_at", "title"]),
+    )
+    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+
+
+class MessageListQuery(Request):
+    """Which page of a history: by position (`before`, `after`, both exclusive) or by offset."""
+
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    offset = fields.Integer(load_default=None, validate=validate.Range(0, 1_000_000_000))
+    before = fields.Integer(load_default=None, validate=validate.Range(1, 2_000_000_000))
+    after = fields.Integer(load_default=None, validate=validate.Range(0, 2_000_000_000))
+    order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
+
+
+class AskQuery(Request):
+    """Whether to wait for the finished reply."""
+
+    wait = fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, 30),
+        metadata={"description": "Seconds."},
+    )
+
+
+class ConversationBody(Request):
+    """A new conversation."""
+
+    room_id = fields.UUID(load_default=None, allow_none=True)
+    title = Text(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
+    agent = Text(load_default=None, allow_none=True)
+    metadata = metadata_field()
+
+
+class ConversationChanges(Request):
+    """What to change of a conversation."""
+
+    title = Text(metadata={"minLength": 1, "maxLength": 200})
+    agent = Text()
+    metadata = metadata_field()
+
+
+class QuestionBody(Request):
+    """A question."""
+
+    content = Text(required=True, metadata={"minLength": 1, "maxLength": 5000})
+    agent = Text(load_default=None, allow_none=True)
+    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
+
+
+class ConversationOut(Schema):
+    """A conversation without its messages."""
+
+    id = fields.UUID(required=True)
+    room_id = fields.UUID(required=True, allow_none=True)
+    title = fields.String(required=True)
+    agent = fields.String(required=True)
+    metadata = fields.Dict(required=True)
+    message_count = fields.Integer(required=True)
+    last_message = fields.Nested(LastMessage, required=True, allow_none=True)
+    live_reply_id = fields.UUID(required=True, allow_none=True)
+    last_activity_at = fields.DateTime(required=True)
+    created_at = fields.DateTime(required=True)
+    updated_at = fields.DateTime(required=True)
+    version = fields.Integer(required=True)
+
+
+class AskedOut(Schema):
+    """The question as it was taken, and the reply that is being written."""
+
+    message = fields.Nested(MessageOut, required=True)
+    reply = fields.Nested(ReplyOut, required=True)
 
 
 def blueprint(app: Application, streams: EventStreams) -> Blueprint:
@@ -41,8 +135,8 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     )
 
     @routes.post("")
-    @routes.arguments(schemas.ConversationBody)
-    @routes.response(201, schemas.enveloped(schemas.ConversationOut))
+    @routes.arguments(ConversationBody)
+    @routes.response(201, enveloped(ConversationOut))
     def start_conversation(body: dict[str, Any]) -> Response:
         """Start a conversation, in a room or on its own."""
         conversation = app.conversations.start(StartConversation(principal=principal(), **body))
@@ -50,54 +144,54 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(conversation_document(conversation), 201, where)
 
     @routes.get("")
-    @routes.arguments(schemas.ConversationListQuery, location="query")
-    @routes.response(200, schemas.paged(schemas.ConversationOut))
+    @routes.arguments(ConversationListQuery, location="query")
+    @routes.response(200, paged(ConversationOut))
     def list_conversations(query: dict[str, Any]) -> Response:
         """List one's conversations."""
-        return data(app.read.conversations(principal(), query["room_id"], schemas.page_of(query)))
+        return data(app.read.conversations(principal(), query["room_id"], page_of(query)))
 
     @routes.get("/<id:conversation_id>")
-    @routes.response(200, schemas.enveloped(schemas.ConversationOut))
+    @routes.response(200, enveloped(ConversationOut))
     def get_conversation(conversation_id: UUID) -> Response:
         """Read a conversation."""
         return data(app.read.conversation(conversation_id, principal()))
 
     @routes.patch("/<id:conversation_id>")
-    @routes.arguments(schemas.ConversationChanges)
-    @routes.response(200, schemas.enveloped(schemas.ConversationOut))
+    @routes.arguments(ConversationChanges)
+    @routes.response(200, enveloped(ConversationOut))
     def change_conversation(body: dict[str, Any], conversation_id: UUID) -> Response:
         """Give a conversation another title, agent or metadata."""
         change = ChangeConversation(principal=principal(), conversation_id=conversation_id, **body)
         return data(conversation_document(app.conversations.change(change)))
 
     @routes.delete("/<id:conversation_id>")
-    @routes.response(200, schemas.enveloped(schemas.DeletionOut))
+    @routes.response(200, enveloped(DeletionOut))
     def delete_conversation(conversation_id: UUID) -> Response:
         """Delete a conversation; it can be restored."""
         deletion = app.conversations.delete(DeleteConversation(principal=principal(), conversation_id=conversation_id))
         return data(deletion_document(deletion))
 
     @routes.post("/<id:conversation_id>/restore")
-    @routes.response(200, schemas.enveloped(schemas.ConversationOut))
+    @routes.response(200, enveloped(ConversationOut))
     def restore_conversation(conversation_id: UUID) -> Response:
         """Bring a deleted conversation back."""
         restore = RestoreConversation(principal=principal(), conversation_id=conversation_id)
         return data(conversation_document(app.conversations.restore(restore)))
 
     @routes.get("/<id:conversation_id>/messages")
-    @routes.arguments(schemas.MessageListQuery, location="query")
-    @routes.response(200, schemas.paged(schemas.MessageOut))
+    @routes.arguments(MessageListQuery, location="query")
+    @routes.response(200, paged(MessageOut))
     def list_messages(query: dict[str, Any], conversation_id: UUID) -> Response:
         """Read a page of the history; without a cursor, the newest messages."""
-        return data(app.read.messages(conversation_id, principal(), schemas.message_page_of(query)))
+        return data(app.read.messages(conversation_id, principal(), message_page_of(query)))
 
     @routes.post("/<id:conversation_id>/messages")
-    @routes.arguments(schemas.AskQuery, location="query")
-    @routes.arguments(schemas.QuestionBody)
-    @routes.response(202, schemas.enveloped(schemas.AskedOut))
+    @routes.arguments(AskQuery, location="query")
+    @routes.arguments(QuestionBody)
+    @routes.response(202, enveloped(AskedOut))
     @routes.alt_response(
         200,
-        schema=schemas.enveloped(schemas.AskedOut),
+        schema=enveloped(AskedOut),
         description="With `wait`: the finished reply.",
     )
     def ask(query: dict[str, Any], body: dict[str, Any], conversation_id: UUID) -> Response:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from flask import Response, request
 from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
 
 from application.conversations.asking import RegenerateReply
 from application.documents import reply_document
@@ -14,10 +15,43 @@ from application.facade import Application
 from application.replies.ending import CancelReply
 from application.replies.watching import WatchReply
 from domain.errors import Invalid
-from entrypoints.http import schemas
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped
 from entrypoints.http.streaming import EventStreams
+
+
+class EventsQuery(Request):
+    """From where to watch; the Last-Event-ID header says the same."""
+
+    after = fields.Integer(load_default=-1, validate=validate.Range(-1, 2_000_000_000))
+
+
+class ReplyOut(Schema):
+    """A reply; `text` is the last checkpoint while it is live, `message` there once it has ended."""
+
+    id = fields.UUID(required=True)
+    conversation_id = fields.UUID(required=True)
+    position = fields.Integer(required=True)
+    version = fields.Integer(required=True)
+    agent = fields.String(required=True)
+    status = fields.String(required=True)
+    text = fields.String(required=True)
+    sources = fields.List(fields.Nested(SourceOut), required=True)
+    error = fields.Nested(FailureOut, required=True, allow_none=True)
+    metadata = fields.Dict(required=True)
+    cancel_requested = fields.Boolean(required=True)
+    final_seq = fields.Integer(required=True, allow_none=True)
+    created_at = fields.DateTime(required=True)
+    started_at = fields.DateTime(required=True, allow_none=True)
+    finished_at = fields.DateTime(required=True, allow_none=True)
+    message = fields.Nested(MessageOut, allow_none=True)
+
+
+class RegeneratedOut(Schema):
+    """The reply that is being written anew."""
+
+    reply = fields.Nested(ReplyOut, required=True)
 
 
 def blueprint(app: Application, streams: EventStreams) -> Blueprint:
@@ -25,13 +59,13 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     routes = Blueprint("replies", __name__, url_prefix="/replies", description="Answers in the making.")
 
     @routes.get("/<id:reply_id>")
-    @routes.response(200, schemas.enveloped(schemas.ReplyOut))
+    @routes.response(200, enveloped(ReplyOut))
     def get_reply(reply_id: UUID) -> Response:
         """Read a reply."""
         return data(app.read.reply(reply_id, principal()))
 
     @routes.get("/<id:reply_id>/events")
-    @routes.arguments(schemas.EventsQuery, location="query")
+    @routes.arguments(EventsQuery, location="query")
     @routes.response(
         200,
         description="Server-sent events; `id` is the event's number in the reply's log.",
@@ -44,10 +78,10 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return streams.response(app.replies.watch(watching))
 
     @routes.post("/<id:reply_id>/cancel")
-    @routes.response(200, schemas.enveloped(schemas.ReplyOut))
+    @routes.response(200, enveloped(ReplyOut))
     @routes.alt_response(
         202,
-        schema=schemas.enveloped(schemas.ReplyOut),
+        schema=enveloped(ReplyOut),
         description="Not confirmed yet.",
     )
     def cancel_reply(reply_id: UUID) -> Response:
@@ -56,7 +90,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(app.read.reply(reply_id, principal()), 202 if reply.is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
-    @routes.response(202, schemas.enveloped(schemas.RegeneratedOut))
+    @routes.response(202, enveloped(RegeneratedOut))
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""
         reply = app.replies.regenerate(RegenerateReply(principal=principal(), reply_id=reply_id))

@@ -7,13 +7,71 @@ from uuid import UUID
 
 from flask import Response
 from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
 
 from application.documents import deletion_document, room_document
 from application.facade import Application
 from application.rooms.commands import ChangeRoom, DeleteRoom, OpenRoom, RestoreRoom
-from entrypoints.http import schemas
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.schemas import (
+    DeletionOut,
+    LastMessage,
+    ListQuery,
+    MessageOut,
+    Request,
+    Text,
+    enveloped,
+    message_page_of,
+    metadata_field,
+    page_of,
+    paged,
+)
+
+
+class RoomListQuery(ListQuery):
+    """Which page of the rooms, in which order."""
+
+    sort_by = fields.String(
+        load_default="last_activity_at",
+        validate=validate.OneOf(["last_activity_at", "created_at", "name"]),
+    )
+    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+
+
+class RoomHistoryQuery(ListQuery):
+    """Which page of a room's history."""
+
+    order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
+
+
+class RoomBody(Request):
+    """A new room."""
+
+    name = Text(required=True, metadata={"minLength": 1, "maxLength": 100})
+    metadata = metadata_field()
+
+
+class RoomChanges(Request):
+    """What to change of a room."""
+
+    name = Text(metadata={"minLength": 1, "maxLength": 100})
+    metadata = metadata_field()
+
+
+class RoomOut(Schema):
+    """A room and what its conversations add up to."""
+
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    metadata = fields.Dict(required=True)
+    conversation_count = fields.Integer(required=True)
+    message_count = fields.Integer(required=True)
+    last_message = fields.Nested(LastMessage, required=True, allow_none=True)
+    last_activity_at = fields.DateTime(required=True)
+    created_at = fields.DateTime(required=True)
+    updated_at = fields.DateTime(required=True)
+    version = fields.Integer(required=True)
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -21,53 +79,53 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("rooms", __name__, url_prefix="/rooms", description="A principal's spaces.")
 
     @routes.post("")
-    @routes.arguments(schemas.RoomBody)
-    @routes.response(201, schemas.enveloped(schemas.RoomOut))
+    @routes.arguments(RoomBody)
+    @routes.response(201, enveloped(RoomOut))
     def open_room(body: dict[str, Any]) -> Response:
         """Open a room."""
         room = app.rooms.open(OpenRoom(principal=principal(), **body))
         return data(room_document(room), 201, {"Location": f"/api/v1/rooms/{room.id}"})
 
     @routes.get("")
-    @routes.arguments(schemas.RoomListQuery, location="query")
-    @routes.response(200, schemas.paged(schemas.RoomOut))
+    @routes.arguments(RoomListQuery, location="query")
+    @routes.response(200, paged(RoomOut))
     def list_rooms(query: dict[str, Any]) -> Response:
         """List one's rooms."""
-        return data(app.read.rooms(principal(), schemas.page_of(query)))
+        return data(app.read.rooms(principal(), page_of(query)))
 
     @routes.get("/<id:room_id>")
-    @routes.response(200, schemas.enveloped(schemas.RoomOut))
+    @routes.response(200, enveloped(RoomOut))
     def get_room(room_id: UUID) -> Response:
         """Read a room."""
         return data(app.read.room(room_id, principal()))
 
     @routes.patch("/<id:room_id>")
-    @routes.arguments(schemas.RoomChanges)
-    @routes.response(200, schemas.enveloped(schemas.RoomOut))
+    @routes.arguments(RoomChanges)
+    @routes.response(200, enveloped(RoomOut))
     def change_room(body: dict[str, Any], room_id: UUID) -> Response:
         """Rename a room or replace its metadata."""
         app.rooms.change(ChangeRoom(principal=principal(), room_id=room_id, **body))
         return data(app.read.room(room_id, principal()))
 
     @routes.delete("/<id:room_id>")
-    @routes.response(200, schemas.enveloped(schemas.DeletionOut))
+    @routes.response(200, enveloped(DeletionOut))
     def delete_room(room_id: UUID) -> Response:
         """Delete a room with its conversations; it can be restored."""
         deletion = app.rooms.delete(DeleteRoom(principal=principal(), room_id=room_id))
         return data(deletion_document(deletion))
 
     @routes.post("/<id:room_id>/restore")
-    @routes.response(200, schemas.enveloped(schemas.RoomOut))
+    @routes.response(200, enveloped(RoomOut))
     def restore_room(room_id: UUID) -> Response:
         """Bring a deleted room back with what went with it."""
         app.rooms.restore(RestoreRoom(principal=principal(), room_id=room_id))
         return data(app.read.room(room_id, principal()))
 
     @routes.get("/<id:room_id>/history")
-    @routes.arguments(schemas.RoomHistoryQuery, location="query")
-    @routes.response(200, schemas.paged(schemas.MessageOut))
+    @routes.arguments(RoomHistoryQuery, location="query")
+    @routes.response(200, paged(MessageOut))
     def room_history(query: dict[str, Any], room_id: UUID) -> Response:
         """Read the messages of all the room's conversations, by time."""
-        return data(app.read.room_history(room_id, principal(), schemas.message_page_of(query)))
+        return data(app.read.room_history(room_id, principal(), message_page_of(query)))
 
     return routes

@@ -1,4 +1,8 @@
-"""What goes in and out, as marshmallow schemas: requests are loaded through them, answers are documented by them."""
+"""What the capabilities' schemas share: the envelope, pages, messages.
+
+Requests are loaded through marshmallow schemas, answers are only documented by them: the
+documents of `application/documents.py` are written out as they are, and a test holds the two together.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from application.conversations.asking import OnConflict
 from application.ports.persistence import MessagePage, Page
 
 
@@ -46,142 +49,12 @@ class ListQuery(Request):
     offset = fields.Integer(load_default=0, validate=validate.Range(0, 1_000_000_000))
 
 
-class RoomListQuery(ListQuery):
-    """Which page of the rooms, in which order."""
-
-    sort_by = fields.String(
-        load_default="last_activity_at",
-        validate=validate.OneOf(["last_activity_at", "created_at", "name"]),
-    )
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
-
-
-class ConversationListQuery(ListQuery):
-    """Which page of the conversations, in which order; of one room if it is given."""
-
-    room_id = fields.UUID(load_default=None)
-    sort_by = fields.String(
-        load_default="last_activity_at",
-        validate=validate.OneOf(["last_activity_at", "created_at", "title"]),
-    )
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
-
-
-class MessageListQuery(Request):
-    """Which page of a history: by position (`before`, `after`, both exclusive) or by offset."""
-
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    offset = fields.Integer(load_default=None, validate=validate.Range(0, 1_000_000_000))
-    before = fields.Integer(load_default=None, validate=validate.Range(1, 2_000_000_000))
-    after = fields.Integer(load_default=None, validate=validate.Range(0, 2_000_000_000))
-    order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
-
-
-class RoomHistoryQuery(ListQuery):
-    """Which page of a room's history."""
-
-    order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
-
-
-class SearchQuery(ListQuery):
-    """What to look for in one's own messages."""
-
-    q = Text(required=True, validate=validate.Length(1, 200))
-
-
-class EventsQuery(Request):
-    """From where to watch; the Last-Event-ID header says the same."""
-
-    after = fields.Integer(load_default=-1, validate=validate.Range(-1, 2_000_000_000))
-
-
-class AskQuery(Request):
-    """Whether to wait for the finished reply."""
-
-    wait = fields.Integer(
-        load_default=None,
-        validate=validate.Range(1, 30),
-        metadata={"description": "Seconds."},
-    )
-
-
-class RoomBody(Request):
-    """A new room."""
-
-    name = Text(required=True, metadata={"minLength": 1, "maxLength": 100})
-    metadata = metadata_field()
-
-
-class RoomChanges(Request):
-    """What to change of a room."""
-
-    name = Text(metadata={"minLength": 1, "maxLength": 100})
-    metadata = metadata_field()
-
-
-class ConversationBody(Request):
-    """A new conversation."""
-
-    room_id = fields.UUID(load_default=None, allow_none=True)
-    title = Text(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
-    agent = Text(load_default=None, allow_none=True)
-    metadata = metadata_field()
-
-
-class ConversationChanges(Request):
-    """What to change of a conversation."""
-
-    title = Text(metadata={"minLength": 1, "maxLength": 200})
-    agent = Text()
-    metadata = metadata_field()
-
-
-class QuestionBody(Request):
-    """A question."""
-
-    content = Text(required=True, metadata={"minLength": 1, "maxLength": 5000})
-    agent = Text(load_default=None, allow_none=True)
-    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
-
-
 class LastMessage(Schema):
     """The beginning of the newest message."""
 
     role = fields.String(required=True)
     preview = fields.String(required=True)
     created_at = fields.DateTime(required=True)
-
-
-class RoomOut(Schema):
-    """A room and what its conversations add up to."""
-
-    id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    metadata = fields.Dict(required=True)
-    conversation_count = fields.Integer(required=True)
-    message_count = fields.Integer(required=True)
-    last_message = fields.Nested(LastMessage, required=True, allow_none=True)
-    last_activity_at = fields.DateTime(required=True)
-    created_at = fields.DateTime(required=True)
-    updated_at = fields.DateTime(required=True)
-    version = fields.Integer(required=True)
-
-
-class ConversationOut(Schema):
-    """A conversation without its messages."""
-
-    id = fields.UUID(required=True)
-    room_id = fields.UUID(required=True, allow_none=True)
-    title = fields.String(required=True)
-    agent = fields.String(required=True)
-    metadata = fields.Dict(required=True)
-    message_count = fields.Integer(required=True)
-    last_message = fields.Nested(LastMessage, required=True, allow_none=True)
-    live_reply_id = fields.UUID(required=True, allow_none=True)
-    last_activity_at = fields.DateTime(required=True)
-    created_at = fields.DateTime(required=True)
-    updated_at = fields.DateTime(required=True)
-    version = fields.Integer(required=True)
 
 
 class SourceOut(Schema):
@@ -218,40 +91,6 @@ class MessageOut(Schema):
     created_at = fields.DateTime(required=True)
 
 
-class ReplyOut(Schema):
-    """A reply; `text` is the last checkpoint while it is live, `message` there once it has ended."""
-
-    id = fields.UUID(required=True)
-    conversation_id = fields.UUID(required=True)
-    position = fields.Integer(required=True)
-    version = fields.Integer(required=True)
-    agent = fields.String(required=True)
-    status = fields.String(required=True)
-    text = fields.String(required=True)
-    sources = fields.List(fields.Nested(SourceOut), required=True)
-    error = fields.Nested(FailureOut, required=True, allow_none=True)
-    metadata = fields.Dict(required=True)
-    cancel_requested = fields.Boolean(required=True)
-    final_seq = fields.Integer(required=True, allow_none=True)
-    created_at = fields.DateTime(required=True)
-    started_at = fields.DateTime(required=True, allow_none=True)
-    finished_at = fields.DateTime(required=True, allow_none=True)
-    message = fields.Nested(MessageOut, allow_none=True)
-
-
-class AskedOut(Schema):
-    """The question as it was taken, and the reply that is being written."""
-
-    message = fields.Nested(MessageOut, required=True)
-    reply = fields.Nested(ReplyOut, required=True)
-
-
-class RegeneratedOut(Schema):
-    """The reply that is being written anew."""
-
-    reply = fields.Nested(ReplyOut, required=True)
-
-
 class DeletionOut(Schema):
     """What a deletion took; restoring its subject brings back just that."""
 
@@ -261,38 +100,6 @@ class DeletionOut(Schema):
     conversation_count = fields.Integer(required=True)
     message_count = fields.Integer(required=True)
     deleted_at = fields.DateTime(required=True)
-
-
-class VisitorOut(Schema):
-    """A visitor and the token that speaks for them."""
-
-    id = fields.String(required=True)
-    kind = fields.String(required=True)
-    token = fields.String(required=True)
-    expires_at = fields.DateTime(required=True)
-
-
-class AgentOut(Schema):
-    """Somebody who answers."""
-
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-
-
-class FoundConversation(Schema):
-    """Where a message was found."""
-
-    id = fields.UUID(required=True)
-    title = fields.String(required=True)
-    room_id = fields.UUID(required=True, allow_none=True)
-
-
-class HitOut(Schema):
-    """A message that was found; the snippet is escaped HTML with its hits in <mark>."""
-
-    message = fields.Nested(MessageOut, required=True)
-    conversation = fields.Nested(FoundConversation, required=True)
-    snippet = fields.String(required=True)
 
 
 class ErrorOut(Schema):

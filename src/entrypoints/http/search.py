@@ -6,11 +6,41 @@ from typing import Any
 
 from flask import Response
 from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
 
 from application.facade import Application
-from entrypoints.http import schemas
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.schemas import ListQuery, MessageOut, Text, page_of, paged
+
+
+class SearchQuery(ListQuery):
+    """What to look for in one's own messages."""
+
+    q = Text(required=True, validate=validate.Length(1, 200))
+
+
+class FoundConversation(Schema):
+    """Where a message was found."""
+
+    id = fields.UUID(required=True)
+    title = fields.String(required=True)
+    room_id = fields.UUID(required=True, allow_none=True)
+
+
+class HitOut(Schema):
+    """A message that was found; the snippet is escaped HTML with its hits in <mark>."""
+
+    message = fields.Nested(MessageOut, required=True)
+    conversation = fields.Nested(FoundConversation, required=True)
+    snippet = fields.String(required=True)
+
+
+class AgentOut(Schema):
+    """Somebody who answers."""
+
+    name = fields.String(required=True)
+    description = fields.String(required=True)
 
 
 def search(app: Application) -> Blueprint:
@@ -18,11 +48,11 @@ def search(app: Application) -> Blueprint:
     routes = Blueprint("search", __name__, url_prefix="/search", description="Find messages.")
 
     @routes.get("")
-    @routes.arguments(schemas.SearchQuery, location="query")
-    @routes.response(200, schemas.paged(schemas.HitOut))
+    @routes.arguments(SearchQuery, location="query")
+    @routes.response(200, paged(HitOut))
     def search_messages(query: dict[str, Any]) -> Response:
         """Find the messages that hold every word, the last of which may be a beginning; best first."""
-        return data(app.read.search(principal(), query["q"], schemas.page_of(query)))
+        return data(app.read.search(principal(), query["q"], page_of(query)))
 
     return routes
 
@@ -32,7 +62,7 @@ def agents(app: Application) -> Blueprint:
     routes = Blueprint("agents", __name__, url_prefix="/agents", description="Who answers.")
 
     @routes.get("")
-    @routes.response(200, schemas.paged(schemas.AgentOut))
+    @routes.response(200, paged(AgentOut))
     def list_agents() -> Response:
         """List the agents; the first is the default."""
         items = [{"name": agent.name, "description": agent.description} for agent in app.agents.values()]

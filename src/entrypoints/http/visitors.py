@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from flask import Response
 from flask_smorest import Blueprint
+from marshmallow import Schema, fields
 
 from application.facade import Application
 from domain.errors import ParleyError
 from domain.identity import Principal
-from entrypoints.http import auth, schemas
+from entrypoints.http import auth
 from entrypoints.http.answers import data
+from entrypoints.http.schemas import enveloped
 from entrypoints.settings import Settings
+
+
+class VisitorOut(Schema):
+    """A visitor and the token that speaks for them."""
+
+    id = fields.String(required=True)
+    kind = fields.String(required=True)
+    token = fields.String(required=True)
+    expires_at = fields.DateTime(required=True)
 
 
 def blueprint(app: Application, settings: Settings) -> Blueprint:
@@ -23,10 +34,10 @@ def blueprint(app: Application, settings: Settings) -> Blueprint:
     )
 
     @routes.post("")
-    @routes.response(201, schemas.enveloped(schemas.VisitorOut))
+    @routes.response(201, enveloped(VisitorOut))
     @routes.alt_response(
         200,
-        schema=schemas.enveloped(schemas.VisitorOut),
+        schema=enveloped(VisitorOut),
         description="Known already: a fresh token.",
     )
     def welcome() -> Response:
