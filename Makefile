@@ -26,7 +26,7 @@ format: .venv/dev.stamp ## Format, and mend what lint can mend
 bench: .venv/dev.stamp ## Measure, as ratios taken in one run
 	$(BIN)/python -m benchmarks
 
-.venv/run.stamp: requirements.lock pyproject.toml
+.venv/run.stamp: requirements.lock
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .

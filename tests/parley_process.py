@@ -88,6 +88,15 @@ class ParleyProcess:
         self._process.terminate()
         return self._process.wait(30)
 
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends SIGINT to every process of the group."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    @property
+    def ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
     @property
     def pid(self) -> int:
         """The server's first process."""

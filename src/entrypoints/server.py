@@ -121,9 +121,9 @@ class _Process:
         """Begin the background work."""
         self._background.start()
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool) -> None:
         """Let replies end within the grace period, tell the watchers of the rest, then end their streams."""
-        self._background.stop(self._settings.shutdown_grace)
+        self._background.stop(0.0 if at_once else self._settings.shutdown_grace)
         self._streams.drain()
         self._reply_log.wake_all()
 
@@ -138,6 +138,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def init_process(self) -> None:
         """In the new process, before it serves."""
         self._idle: set[socket.socket] = set()
+        self._at_once = False
         super().init_process()
 
     def run(self) -> None:
@@ -165,10 +166,15 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             if not self.alive:
                 _end_input(client)
 
+    def handle_quit(self, signal: int, frame: Any) -> None:
+        """SIGQUIT, and Ctrl-C: stop in order too, but leave replies no time."""
+        self._at_once = True
+        self.alive = False
+
     def _stop_in_order(self, process: _Process) -> None:
         while self.alive:
             time.sleep(0.1)
-        process.stop()
+        process.stop(at_once=self._at_once)
         for client in list(self._idle):
             _end_input(client)
 

@@ -138,6 +138,20 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_and_keeps_the_text(data_
         assert message["content"].startswith(seen)
 
 
+def test_ctrl_c_ends_everything_at_once_and_keeps_the_text(data_dir: Path, model: ModelServer) -> None:
+    with running(data_dir, **with_model(model, PARLEY_SHUTDOWN_GRACE=60)) as parley:
+        visitor = parley.visitor()
+        stream = visitor.events(visitor.ask(visitor.conversation(), _SLOW))
+        for _ in range(5):
+            next(stream)
+
+        parley.interrupt()
+
+        assert list(stream)[-1].event == "reply.interrupted"
+        eventually(lambda: parley.ended)
+        assert "Traceback" not in parley.output
+
+
 def test_a_server_that_is_told_to_stop_lets_short_replies_end(data_dir: Path, model: ModelServer) -> None:
     with running(data_dir, **with_model(model, PARLEY_SHUTDOWN_GRACE=10)) as parley:
         visitor = parley.visitor()
