@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,17 +33,48 @@ class Limits:
             raise Invalid({field: "Must not be empty."})
         if len(stripped) > at_most:
             raise Invalid({field: f"Must be at most {at_most:,} characters long, but has {len(stripped):,}."})
-        if "\x00" in stripped:
-            raise Invalid({field: "Must not contain the NUL character."})
+        if not _is_text(stripped):
+            raise Invalid({field: "Must be valid Unicode text without the NUL character."})
         return stripped
 
     def metadata(self, value: Mapping[str, object]) -> dict[str, object]:
-        """A copy of `value`; raises Invalid when its JSON is over `metadata_bytes`."""
+        """A copy of `value`; raises Invalid for what not every store and reader of JSON keeps as it is.
+
+        That is more than `metadata_bytes`, 32 levels, numbers that are not finite or need over 64 bits
+        (RFC 8259, section 6), lone surrogates and NUL.
+        """
+        _require_portable(value, 1)
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > self.metadata_bytes:
             raise Invalid(
                 {"metadata": f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."}
             )
-        if b"\\u0000" in encoded:
-            raise Invalid({"metadata": "Must not contain the NUL character."})
         return dict(value)
+
+
+_LEVELS = 32
+
+
+def _require_portable(value: object, level: int) -> None:
+    if level > _LEVELS:
+        raise Invalid({"metadata": f"Must not be nested deeper than {_LEVELS} levels."})
+    match value:
+        case str() if not _is_text(value):
+            raise Invalid({"metadata": "Must hold valid Unicode text without the NUL character."})
+        case float() if not math.isfinite(value):
+            raise Invalid({"metadata": "Must not hold NaN or Infinity."})
+        case int() if not -(2**63) <= value < 2**64:
+            raise Invalid({"metadata": "Must not hold whole numbers of more than 64 bits."})
+        case Mapping():
+            for key, member in value.items():
+                _require_portable(key, level)
+                _require_portable(member, level + 1)
+        case list():
+            for member in value:
+                _require_portable(member, level + 1)
+        case _:
+            pass
+
+
+def _is_text(value: str) -> bool:
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +26,9 @@ _UNKNOWN = str(uuid.uuid4())
         ("/rooms", {"name": "nul \x00"}, "name"),
         ("/rooms", {"name": "x", "metadata": []}, "metadata"),
         ("/rooms", {"name": "x", "metadata": {"k": "v" * 11_000}}, "metadata"),
+        ("/rooms", {"name": "x", "metadata": {"n": 2**64}}, "metadata"),
+        ("/rooms", {"name": "x", "metadata": {"n": "nul \x00"}}, "metadata"),
+        ("/rooms", {"name": "x", "metadata": json.loads('{"a":' * 40 + "1" + "}" * 40)}, "metadata"),
         ("/rooms", {"name": "x", "nmae": "y"}, "nmae"),
         ("/rooms", [], "body"),
         ("/rooms", "text", "body"),
@@ -116,6 +120,10 @@ def test_a_bad_last_event_id_is_refused(visitor: Client, header: str) -> None:
     [
         (b"{", "application/json", 400, "malformed_json"),
         (b"\xff\xfe", "application/json", 400, "malformed_json"),
+        (b"[" * 500_000, "application/json", 400, "malformed_json"),
+        (b'{"name": "x", "metadata": {"n": NaN}}', "application/json", 422, "validation_failed"),
+        (b'{"name": "x", "metadata": {"n": "\\ud800"}}', "application/json", 422, "validation_failed"),
+        (b'{"name": "x", "metadata": {"\\udfff": 1}}', "application/json", 422, "validation_failed"),
         (b"name=x", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
         (b'{"name": "x"}', "text/plain", 415, "unsupported_media_type"),
         (b'{"name": "' + b"x" * 1_100_000 + b'"}', "application/json", 413, "body_too_large"),

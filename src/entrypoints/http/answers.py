@@ -78,6 +78,7 @@ def install(app: Flask, new_request_id: Callable[[], object]) -> None:
 
     app.register_error_handler(ParleyError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _failure)
 
 
@@ -109,6 +110,11 @@ def _http_error(error: HTTPException) -> Response:
         error.description or error.name,
         headers=headers,
     )
+
+
+def _too_deep(error: RecursionError) -> Response:
+    log.warning("request %s nests too deeply: %s", g.get("request_id"), error)
+    return problem(400, "malformed_json", "The body is nested too deeply.")
 
 
 def _failure(error: Exception) -> Response:

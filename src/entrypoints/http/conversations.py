@@ -35,7 +35,6 @@ from entrypoints.http.schemas import (
     ListQuery,
     MessageOut,
     Request,
-    Text,
     enveloped,
     message_page_of,
     metadata_field,
@@ -80,24 +79,24 @@ class ConversationBody(Request):
     """A new conversation."""
 
     room_id = fields.UUID(load_default=None, allow_none=True)
-    title = Text(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
-    agent = Text(load_default=None, allow_none=True)
+    title = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
+    agent = fields.String(load_default=None, allow_none=True)
     metadata = metadata_field()
 
 
 class ConversationChanges(Request):
     """What to change of a conversation."""
 
-    title = Text(metadata={"minLength": 1, "maxLength": 200})
-    agent = Text()
+    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
+    agent = fields.String()
     metadata = metadata_field()
 
 
 class QuestionBody(Request):
     """A question."""
 
-    content = Text(required=True, metadata={"minLength": 1, "maxLength": 5000})
-    agent = Text(load_default=None, allow_none=True)
+    content = fields.String(required=True, metadata={"minLength": 1, "maxLength": 5000})
+    agent = fields.String(load_default=None, allow_none=True)
     on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
 
 

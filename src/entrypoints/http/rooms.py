@@ -20,7 +20,6 @@ from entrypoints.http.schemas import (
     ListQuery,
     MessageOut,
     Request,
-    Text,
     enveloped,
     message_page_of,
     metadata_field,
@@ -48,14 +47,14 @@ class RoomHistoryQuery(ListQuery):
 class RoomBody(Request):
     """A new room."""
 
-    name = Text(required=True, metadata={"minLength": 1, "maxLength": 100})
+    name = fields.String(required=True, metadata={"minLength": 1, "maxLength": 100})
     metadata = metadata_field()
 
 
 class RoomChanges(Request):
     """What to change of a room."""
 
-    name = Text(metadata={"minLength": 1, "maxLength": 100})
+    name = fields.String(metadata={"minLength": 1, "maxLength": 100})
     metadata = metadata_field()
 
 

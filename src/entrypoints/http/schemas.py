@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, fields, validate
 
 from application.ports.persistence import MessagePage, Page
 
@@ -20,18 +20,6 @@ class Request(Schema):
         """marshmallow's options."""
 
         unknown = RAISE
-
-
-class Text(fields.String):
-    """A string that UTF-8 can carry; lone surrogates, which JSON can spell, are refused."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValidationError("Not a valid Unicode string.") from None
-        return text
 
 
 def metadata_field() -> fields.Dict:

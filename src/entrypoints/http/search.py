@@ -11,13 +11,13 @@ from marshmallow import Schema, fields, validate
 from application.facade import Application
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
-from entrypoints.http.schemas import ListQuery, MessageOut, Text, page_of, paged
+from entrypoints.http.schemas import ListQuery, MessageOut, page_of, paged
 
 
 class SearchQuery(ListQuery):
     """What to look for in one's own messages."""
 
-    q = Text(required=True, validate=validate.Length(1, 200))
+    q = fields.String(required=True, validate=validate.Length(1, 200))
 
 
 class FoundConversation(Schema):
