@@ -134,7 +134,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     )
 
     @routes.post("")
-    @routes.arguments(ConversationBody)
+    @routes.arguments(ConversationBody())
     @routes.response(201, enveloped(ConversationOut))
     def start_conversation(body: dict[str, Any]) -> Response:
         """Start a conversation, in a room or on its own."""
@@ -143,7 +143,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(conversation_document(conversation), 201, where)
 
     @routes.get("")
-    @routes.arguments(ConversationListQuery, location="query")
+    @routes.arguments(ConversationListQuery(), location="query")
     @routes.response(200, paged(ConversationOut))
     def list_conversations(query: dict[str, Any]) -> Response:
         """List one's conversations."""
@@ -156,7 +156,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(app.read.conversation(conversation_id, principal()))
 
     @routes.patch("/<id:conversation_id>")
-    @routes.arguments(ConversationChanges)
+    @routes.arguments(ConversationChanges())
     @routes.response(200, enveloped(ConversationOut))
     def change_conversation(body: dict[str, Any], conversation_id: UUID) -> Response:
         """Give a conversation another title, agent or metadata."""
@@ -178,15 +178,15 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(conversation_document(app.conversations.restore(restore)))
 
     @routes.get("/<id:conversation_id>/messages")
-    @routes.arguments(MessageListQuery, location="query")
+    @routes.arguments(MessageListQuery(), location="query")
     @routes.response(200, paged(MessageOut))
     def list_messages(query: dict[str, Any], conversation_id: UUID) -> Response:
         """Read a page of the history; without a cursor, the newest messages."""
         return data(app.read.messages(conversation_id, principal(), message_page_of(query)))
 
     @routes.post("/<id:conversation_id>/messages")
-    @routes.arguments(AskQuery, location="query")
-    @routes.arguments(QuestionBody)
+    @routes.arguments(AskQuery(), location="query")
+    @routes.arguments(QuestionBody())
     @routes.response(202, enveloped(AskedOut))
     @routes.alt_response(
         200,

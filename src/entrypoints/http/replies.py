@@ -65,7 +65,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         return data(app.read.reply(reply_id, principal()))
 
     @routes.get("/<id:reply_id>/events")
-    @routes.arguments(EventsQuery, location="query")
+    @routes.arguments(EventsQuery(), location="query")
     @routes.response(
         200,
         description="Server-sent events; `id` is the event's number in the reply's log.",

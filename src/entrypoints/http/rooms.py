@@ -78,7 +78,7 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("rooms", __name__, url_prefix="/rooms", description="A principal's spaces.")
 
     @routes.post("")
-    @routes.arguments(RoomBody)
+    @routes.arguments(RoomBody())
     @routes.response(201, enveloped(RoomOut))
     def open_room(body: dict[str, Any]) -> Response:
         """Open a room."""
@@ -86,7 +86,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(room_document(room), 201, {"Location": f"/api/v1/rooms/{room.id}"})
 
     @routes.get("")
-    @routes.arguments(RoomListQuery, location="query")
+    @routes.arguments(RoomListQuery(), location="query")
     @routes.response(200, paged(RoomOut))
     def list_rooms(query: dict[str, Any]) -> Response:
         """List one's rooms."""
@@ -99,7 +99,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.room(room_id, principal()))
 
     @routes.patch("/<id:room_id>")
-    @routes.arguments(RoomChanges)
+    @routes.arguments(RoomChanges())
     @routes.response(200, enveloped(RoomOut))
     def change_room(body: dict[str, Any], room_id: UUID) -> Response:
         """Rename a room or replace its metadata."""
@@ -121,7 +121,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.room(room_id, principal()))
 
     @routes.get("/<id:room_id>/history")
-    @routes.arguments(RoomHistoryQuery, location="query")
+    @routes.arguments(RoomHistoryQuery(), location="query")
     @routes.response(200, paged(MessageOut))
     def room_history(query: dict[str, Any], room_id: UUID) -> Response:
         """Read the messages of all the room's conversations, by time."""

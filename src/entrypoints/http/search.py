@@ -48,7 +48,7 @@ def search(app: Application) -> Blueprint:
     routes = Blueprint("search", __name__, url_prefix="/search", description="Find messages.")
 
     @routes.get("")
-    @routes.arguments(SearchQuery, location="query")
+    @routes.arguments(SearchQuery(), location="query")
     @routes.response(200, paged(HitOut))
     def search_messages(query: dict[str, Any]) -> Response:
         """Find the messages that hold every word, the last of which may be a beginning; best first."""
