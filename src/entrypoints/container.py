@@ -12,6 +12,7 @@ from adapters.in_process.runtime import new_id, now
 from adapters.jwt.tokens import JwtTokens
 from adapters.offline.documentation import Documentation
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
+from adapters.sql.checkpoints import SqlCheckpoints
 from adapters.sql.engine import Database
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
@@ -105,6 +106,7 @@ class Container(containers.DeclarativeContainer):
     generate = providers.Singleton(
         GenerateReply,
         start_work,
+        providers.Singleton(SqlCheckpoints, database),
         reply_log,
         cancellations,
         ending,

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adapters.sql.checkpoints import SqlCheckpoints
 from adapters.sql.engine import Database
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Checkpoint, Outbox, StartWork, UnitOfWork
+from application.ports.persistence import Checkpoint, Checkpoints, Outbox, StartWork, UnitOfWork
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.errors import Forbidden, LeaseLost, NotFound
@@ -30,6 +31,10 @@ class UnitOfWorkContract:
 
     @pytest.fixture
     def outbox(self) -> Outbox:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def checkpoints(self) -> Checkpoints:
         raise NotImplementedError
 
     def test_what_is_committed_is_kept(self, start_work: StartWork) -> None:
@@ -154,28 +159,30 @@ class UnitOfWorkContract:
         assert [message.position for message in window] == [3, 4, 5]
         assert [message.content for message in everything] == ["Q0", "A0", "Q1", "A1", "Q2"]
 
-    def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(self, start_work: StartWork) -> None:
+    def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(
+        self, start_work: StartWork, checkpoints: Checkpoints
+    ) -> None:
         reply = _running_reply(start_work)
 
-        assert _checkpoint(start_work, reply, epoch=1) is False
+        assert checkpoints.save(_checkpoint(reply, epoch=1)) is False
         with start_work() as work:
             work.replies.get(reply.id, for_=SYSTEM).request_cancel(later())
             work.commit()
-        assert _checkpoint(start_work, reply, epoch=1) is True
+        assert checkpoints.save(_checkpoint(reply, epoch=1)) is True
         with pytest.raises(LeaseLost):
-            _checkpoint(start_work, reply, epoch=2)
+            checkpoints.save(_checkpoint(reply, epoch=2))
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=ALICE).text == "So far"
 
-    def test_whoever_lost_the_lease_can_write_nothing(self, start_work: StartWork) -> None:
+    def test_whoever_lost_the_lease_can_write_nothing(self, start_work: StartWork, checkpoints: Checkpoints) -> None:
         reply = _running_reply(start_work)
         with start_work() as work:
             work.replies.get(reply.id, for_=SYSTEM).take_over(later())
             work.commit()
 
         with pytest.raises(LeaseLost):
-            _checkpoint(start_work, reply, epoch=1)
+            checkpoints.save(_checkpoint(reply, epoch=1))
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=SYSTEM).text == ""
@@ -264,6 +271,10 @@ class TestSqliteUnitOfWork(UnitOfWorkContract):
     def outbox(self, database: Database) -> Outbox:
         return SqlOutbox(database)
 
+    @pytest.fixture
+    def checkpoints(self, database: Database) -> Checkpoints:
+        return SqlCheckpoints(database)
+
 
 def _deletion(work: UnitOfWork, subject: Subject, subject_id: UUID) -> Deletion:
     deletion = a_deletion(subject, subject_id)
@@ -283,11 +294,5 @@ def _running_reply(start_work: StartWork) -> Reply:
     return reply
 
 
-def _checkpoint(start_work: StartWork, reply: Reply, epoch: int) -> bool:
-    checkpoint = Checkpoint(
-        reply_id=reply.id, epoch=epoch, text="So far", seq_ceiling=2000, lease_until=later() + LEASE
-    )
-    with start_work() as work:
-        cancel_requested = work.replies.checkpoint(checkpoint)
-        work.commit()
-    return cancel_requested
+def _checkpoint(reply: Reply, epoch: int) -> Checkpoint:
+    return Checkpoint(reply_id=reply.id, epoch=epoch, text="So far", seq_ceiling=2000, lease_until=later() + LEASE)

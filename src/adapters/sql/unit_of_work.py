@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select
 from sqlalchemy.orm import Session
 
 from adapters.sql.engine import Database, translated
@@ -23,10 +23,9 @@ from adapters.sql.tables import (
     rooms,
     visitors,
 )
-from application.ports.persistence import Checkpoint
 from domain.conversations import Conversation, Message
 from domain.deletions import Deletion
-from domain.errors import LeaseLost, NotFound
+from domain.errors import NotFound
 from domain.events import Event, Recorder
 from domain.identity import Principal
 from domain.replies import LIVE, Reply, ReplyStatus
@@ -197,26 +196,6 @@ class SqlReplies:
     def count_live(self, owner: str) -> int:
         counting = select(func.count()).where(replies.c.owner == owner, replies.c.status.in_(LIVE))
         return self._kept.session.execute(counting).scalar_one()
-
-    def checkpoint(self, checkpoint: Checkpoint) -> bool:
-        writing = (
-            update(replies)
-            .where(
-                replies.c.id == checkpoint.reply_id,
-                replies.c.epoch == checkpoint.epoch,
-                replies.c.status == ReplyStatus.RUNNING,
-            )
-            .values(
-                text=checkpoint.text,
-                seq_ceiling=checkpoint.seq_ceiling,
-                lease_until=checkpoint.lease_until,
-            )
-            .returning(replies.c.cancel_requested_at)
-        )
-        row = self._kept.session.execute(writing).one_or_none()
-        if row is None:
-            raise LeaseLost(checkpoint.reply_id, checkpoint.epoch)
-        return row.cancel_requested_at is not None
 
     def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
         wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)

@@ -78,17 +78,6 @@ class Messages(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """What a running reply's owner writes down at least every half second."""
-
-    reply_id: UUID
-    epoch: int
-    text: str
-    seq_ceiling: int
-    lease_until: datetime
-
-
 class Replies(Protocol):
     """The replies; every look-up locks what it finds until the transaction ends."""
 
@@ -104,10 +93,6 @@ class Replies(Protocol):
 
     def count_live(self, owner: str) -> int:
         """How many of `owner`'s replies wait or run."""
-        ...
-
-    def checkpoint(self, checkpoint: Checkpoint) -> bool:
-        """Write text and lease under the epoch; says whether a cancel was requested. Raises LeaseLost."""
         ...
 
     def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
@@ -174,6 +159,28 @@ class UnitOfWork(Protocol):
 
 
 StartWork = Callable[[], UnitOfWork]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a running reply's owner writes down at least every half second."""
+
+    reply_id: UUID
+    epoch: int
+    text: str
+    seq_ceiling: int
+    lease_until: datetime
+
+
+class Checkpoints(Protocol):
+    """Where running replies are saved: each in a transaction of its own, and as cheaply as the store can."""
+
+    def save(self, checkpoint: Checkpoint) -> bool:
+        """Write text and lease under the epoch; says whether a cancel was requested.
+
+        Raises LeaseLost, or StorageUnavailable.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

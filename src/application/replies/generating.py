@@ -20,6 +20,7 @@ from application.ports.language import (
 )
 from application.ports.persistence import (
     Checkpoint,
+    Checkpoints,
     ConcurrentChange,
     StartWork,
     StorageUnavailable,
@@ -63,6 +64,7 @@ class GenerateReply:
     """
 
     start_work: StartWork
+    checkpoints: Checkpoints
     log: ReplyLog
     cancellations: Cancellations
     ending: ReplyEnding
@@ -314,9 +316,7 @@ class _Attempt:
             lease_until=task.now() + LEASE,
         )
         try:
-            with task.start_work() as work:
-                cancel_requested = work.replies.checkpoint(checkpoint)
-                work.commit()
+            cancel_requested = task.checkpoints.save(checkpoint)
         except StorageUnavailable:
             log.warning("reply %s: could not checkpoint", self._reply_id, exc_info=True)
             return
