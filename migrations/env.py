@@ -23,11 +23,6 @@ def not_ours(_object: object, name: str | None, kind: str, _reflected: bool, _co
 
 map_entities()
 with database().writing() as connection:
-    context.configure(
-        connection=connection,
-        target_metadata=metadata,
-        render_as_batch=True,
-        include_object=not_ours,
-    )
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, include_object=not_ours)
     context.run_migrations()
     connection.commit()

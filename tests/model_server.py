@@ -9,6 +9,7 @@ What it does is written in the last user message:
     !status code=429 times=2       refuses the first 2 requests of this very message, then echoes
     !cut after=3                   streams 3 words and drops the connection
     !error after=3                 streams 3 words and an error event
+    !chunk {"choices": []}         streams a word, this chunk, a keep-alive and another word
     !garbage                       streams something that is no JSON
 """
 
@@ -39,7 +40,11 @@ class ModelServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[dict[str, Any]] = []
         self.abandoned: list[str] = []
+        self.connections = 0
         self.attempts: Counter[str] = Counter()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes is what some tests are about."""
 
     @property
     def url(self) -> str:
@@ -65,6 +70,10 @@ def model_server() -> Iterator[ModelServer]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ModelServer
+
+    def setup(self) -> None:
+        self.server.connections += 1
+        super().setup()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -121,6 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
                     self._delta(word)
                 self._data({"error": {"message": "overheated", "type": "server_error"}})
                 self._chunk(b"")
+            case "chunk":
+                self._begin()
+                self._delta("before ")
+                self._chunk(b"event: ping\r\ndata: " + content.removeprefix("!chunk ").encode() + b"\r\n\r\n")
+                self._chunk(b": keep-alive\n\ndata:\n\n")
+                self._delta("after")
+                self._finish(2)
             case "garbage":
                 self._begin()
                 self._chunk(b"data: {not json\n\n")

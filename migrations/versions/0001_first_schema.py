@@ -14,27 +14,32 @@ depends_on: Sequence[str] | None = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 LIVE = sa.text("status IN ('queued', 'running')")
 
-# An index over the messages' own text: it stores words, not the text a second time.
+# An index over the messages' own text: it stores words, not the text a second time. The owner is in it as
+# one word, so that a search costs what its owner's messages cost and not what everybody's do.
 FULL_TEXT = (
+    "CREATE VIEW messages_text AS SELECT number, hex(owner) AS owner, content FROM messages",
     """
     CREATE VIRTUAL TABLE messages_fts USING fts5(
-        content, content='messages', content_rowid='number', tokenize='unicode61 remove_diacritics 2'
+        owner, content, content='messages_text', content_rowid='number', prefix='2 3',
+        tokenize='unicode61 remove_diacritics 2'
     )
     """,
     """
     CREATE TRIGGER messages_fts_insert AFTER INSERT ON messages BEGIN
-        INSERT INTO messages_fts(rowid, content) VALUES (new.number, new.content);
+        INSERT INTO messages_fts(rowid, owner, content) VALUES (new.number, hex(new.owner), new.content);
     END
     """,
     """
     CREATE TRIGGER messages_fts_delete AFTER DELETE ON messages BEGIN
-        INSERT INTO messages_fts(messages_fts, rowid, content) VALUES ('delete', old.number, old.content);
+        INSERT INTO messages_fts(messages_fts, rowid, owner, content)
+        VALUES ('delete', old.number, hex(old.owner), old.content);
     END
     """,
     """
-    CREATE TRIGGER messages_fts_update AFTER UPDATE OF content ON messages BEGIN
-        INSERT INTO messages_fts(messages_fts, rowid, content) VALUES ('delete', old.number, old.content);
-        INSERT INTO messages_fts(rowid, content) VALUES (new.number, new.content);
+    CREATE TRIGGER messages_fts_update AFTER UPDATE OF content, owner ON messages BEGIN
+        INSERT INTO messages_fts(messages_fts, rowid, owner, content)
+        VALUES ('delete', old.number, hex(old.owner), old.content);
+        INSERT INTO messages_fts(rowid, owner, content) VALUES (new.number, hex(new.owner), new.content);
     END
     """,
 )
@@ -99,30 +104,19 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deletion_id", sa.Uuid()),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["deletion_id"],
-            ["deletions.id"],
-            name="fk_conversations_deletion_id_deletions",
-        ),
+        sa.ForeignKeyConstraint(["deletion_id"], ["deletions.id"], name="fk_conversations_deletion_id_deletions"),
         sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms"),
         sa.PrimaryKeyConstraint("id", name="pk_conversations"),
     )
     op.create_index("ix_conversations_deletion_id", "conversations", ["deletion_id"])
-    op.create_index(
-        "ix_conversations_owner_last_activity_at",
-        "conversations",
-        ["owner", "last_activity_at"],
-    )
-    op.create_index(
-        "ix_conversations_room_id_last_activity_at",
-        "conversations",
-        ["room_id", "last_activity_at"],
-    )
+    op.create_index("ix_conversations_owner_last_activity_at", "conversations", ["owner", "last_activity_at"])
+    op.create_index("ix_conversations_room_id_last_activity_at", "conversations", ["room_id", "last_activity_at"])
     op.create_table(
         "messages",
         sa.Column("number", NUMBER, autoincrement=True, nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("conversation_id", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.String(length=220), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("role", sa.String(length=20), nullable=False),
@@ -136,19 +130,15 @@ def upgrade() -> None:
         sa.Column("superseded_by", sa.Uuid()),
         sa.CheckConstraint("position >= 1", name="ck_messages_position_from_1"),
         sa.ForeignKeyConstraint(
-            ["conversation_id"],
-            ["conversations.id"],
-            name="fk_messages_conversation_id_conversations",
+            ["conversation_id"], ["conversations.id"], name="fk_messages_conversation_id_conversations"
         ),
         sa.PrimaryKeyConstraint("number", name="pk_messages"),
         sa.UniqueConstraint(
-            "conversation_id",
-            "position",
-            "version",
-            name="uq_messages_conversation_id_position_version",
+            "conversation_id", "position", "version", name="uq_messages_conversation_id_position_version"
         ),
         sa.UniqueConstraint("id", name="uq_messages_id"),
     )
+    op.create_index("ix_messages_superseded_by", "messages", ["superseded_by"])
     op.create_table(
         "replies",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -172,33 +162,16 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True)),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
-            ["conversation_id"],
-            ["conversations.id"],
-            name="fk_replies_conversation_id_conversations",
+            ["conversation_id"], ["conversations.id"], name="fk_replies_conversation_id_conversations"
         ),
         sa.PrimaryKeyConstraint("id", name="pk_replies"),
     )
+    op.create_index("ix_replies_live_owner", "replies", ["owner"], sqlite_where=LIVE, postgresql_where=LIVE)
     op.create_index(
-        "ix_replies_live_owner",
-        "replies",
-        ["owner"],
-        sqlite_where=LIVE,
-        postgresql_where=LIVE,
+        "ix_replies_live_status", "replies", ["status", "created_at"], sqlite_where=LIVE, postgresql_where=LIVE
     )
     op.create_index(
-        "ix_replies_live_status",
-        "replies",
-        ["status", "created_at"],
-        sqlite_where=LIVE,
-        postgresql_where=LIVE,
-    )
-    op.create_index(
-        "uq_replies_one_live",
-        "replies",
-        ["conversation_id"],
-        unique=True,
-        sqlite_where=LIVE,
-        postgresql_where=LIVE,
+        "uq_replies_one_live", "replies", ["conversation_id"], unique=True, sqlite_where=LIVE, postgresql_where=LIVE
     )
     if op.get_bind().dialect.name == "sqlite":
         for statement in FULL_TEXT:
@@ -208,6 +181,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE messages_fts")
+        op.execute("DROP VIEW messages_text")
     op.drop_table("replies")
     op.drop_table("messages")
     op.drop_table("conversations")

@@ -19,12 +19,7 @@ from application.replies.ending import CancelReplyHandler
 from application.replies.generating import GenerateReply
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
-from application.rooms.commands import (
-    ChangeRoomHandler,
-    DeleteRoomHandler,
-    OpenRoomHandler,
-    RestoreRoomHandler,
-)
+from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
 from application.visitors.commands import WelcomeVisitorHandler
 from domain.agents import Agents
 

@@ -26,13 +26,13 @@ class Relay:
     def __call__(self) -> int:
         """How many events were delivered to every subscriber."""
         delivered_in_all = 0
-        while True:
-            pending = self.outbox.pending(_BATCH)
+        after = 0
+        while pending := self.outbox.pending(after=after, limit=_BATCH):
             delivered = [recorded.number for recorded in pending if self._deliver(recorded)]
             self.outbox.delivered(delivered)
             delivered_in_all += len(delivered)
-            if len(pending) < _BATCH or not delivered:
-                return delivered_in_all
+            after = pending[-1].number
+        return delivered_in_all
 
     def _deliver(self, recorded: RecordedEvent) -> bool:
         try:
@@ -40,9 +40,7 @@ class Relay:
                 subscriber(recorded)
         except Exception:
             log.exception(
-                "event %s (%s) could not be delivered and stays in the outbox",
-                recorded.number,
-                recorded.name,
+                "event %s (%s) could not be delivered and stays in the outbox", recorded.number, recorded.name
             )
             return False
         return True

@@ -38,7 +38,7 @@ class Role(StrEnum):
 
 
 @dataclass(eq=False, kw_only=True)
-class Message(Recorder):
+class Message:
     """One message at its position, 1 being the first.
 
     An answer that was regenerated is `superseded_by` the newer reply at the same position and
@@ -47,6 +47,7 @@ class Message(Recorder):
 
     id: UUID
     conversation_id: UUID
+    owner: str
     position: int
     role: Role
     content: str
@@ -160,6 +161,7 @@ class Conversation(Recorder):
         question = Message(
             id=message_id,
             conversation_id=self.id,
+            owner=self.owner,
             position=self.next_position,
             role=Role.USER,
             content=text,
@@ -172,48 +174,31 @@ class Conversation(Recorder):
         return question, self._queue_reply(reply_id, question.position + 1, 1, answering, now)
 
     def regenerate(
-        self,
-        answer: Message,
-        *,
-        reply_id: UUID,
-        live_replies: int,
-        limits: Limits,
-        now: datetime,
+        self, answer: Message, *, reply_id: UUID, versions: int, live_replies: int, limits: Limits, now: datetime
     ) -> Reply:
         """Queue a new version of the last answer; the old one leaves the history and is kept.
 
+        `versions` counts those there are. If the new one ends without a word, the old one comes back.
         Raises Conflict `not_last_answer` or `reply_in_progress`, or Limited `too_many_live_replies`.
         """
         if answer.role is not Role.ASSISTANT or answer.superseded_by or answer.position != self.next_position - 1:
-            raise Conflict(
-                "not_last_answer",
-                "Only the last answer of a conversation can be regenerated.",
-            )
+            raise Conflict("not_last_answer", "Only the last answer of a conversation can be regenerated.")
         self.require_no_live_reply()
         _require_slot(live_replies, limits)
         answer.superseded_by = reply_id
         self.message_count -= 1
-        self.record(
-            MessageSuperseded(
-                subject_id=self.id,
-                at=now,
-                message_id=answer.id,
-                position=answer.position,
-            )
-        )
-        return self._queue_reply(
-            reply_id,
-            answer.position,
-            answer.version + 1,
-            answer.agent or self.agent,
-            now,
-        )
+        self.record(MessageSuperseded(subject_id=self.id, at=now, message_id=answer.id, position=answer.position))
+        return self._queue_reply(reply_id, answer.position, versions + 1, answer.agent or self.agent, now)
 
-    def take_answer(self, reply: Reply, now: datetime) -> Message:
-        """The message that an ended reply leaves, at the position kept for it; its text may be empty."""
+    def take_answer(self, reply: Reply, now: datetime, *, instead_of: Message | None = None) -> Message:
+        """The message that an ended reply leaves, at the position kept for it; its text may be empty.
+
+        `instead_of` is the answer that gave way to it. It comes back when the reply has no text.
+        """
         message = Message(
             id=reply.id,
             conversation_id=self.id,
+            owner=self.owner,
             position=reply.position,
             version=reply.version,
             role=Role.ASSISTANT,
@@ -227,7 +212,12 @@ class Conversation(Recorder):
         )
         if self.live_reply_id == reply.id:
             self.live_reply_id = None
-        self._take(message, now)
+        if instead_of is not None and not reply.text:
+            message.superseded_by = instead_of.id
+            instead_of.superseded_by = None
+            self._take(instead_of, now)
+        else:
+            self._take(message, now)
         return message
 
     def require_no_live_reply(self) -> None:
@@ -273,14 +263,7 @@ class Conversation(Recorder):
             "preview": _shortened(message.content, _PREVIEW),
             "created_at": message.created_at.isoformat(),
         }
-        self.record(
-            MessagePosted(
-                subject_id=self.id,
-                at=now,
-                message_id=message.id,
-                position=message.position,
-            )
-        )
+        self.record(MessagePosted(subject_id=self.id, at=now, message_id=message.id, position=message.position))
 
 
 def _require_slot(live_replies: int, limits: Limits) -> None:

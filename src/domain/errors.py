@@ -43,8 +43,7 @@ class Invalid(ParleyError):
     def __init__(self, fields: Mapping[str, str]) -> None:
         first_field, first_problem = next(iter(fields.items()))
         super().__init__(
-            f"{first_field}: {first_problem}",
-            fields={name: [problem] for name, problem in fields.items()},
+            f"{first_field}: {first_problem}", fields={name: [problem] for name, problem in fields.items()}
         )
 
 

@@ -40,11 +40,11 @@ class ConversationChanged(Event):
 
 
 class ConversationDeleted(Event):
-    """A conversation was deleted by itself, not with its room."""
+    """A conversation is out of sight, deleted by itself or with its room."""
 
 
 class ConversationRestored(Event):
-    """A conversation that was deleted by itself is back."""
+    """A conversation is back, by itself or with its room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

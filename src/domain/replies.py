@@ -93,15 +93,7 @@ class Reply(Recorder):
 
     @classmethod
     def queue(
-        cls,
-        *,
-        id: UUID,
-        conversation_id: UUID,
-        owner: str,
-        position: int,
-        version: int,
-        agent: str,
-        now: datetime,
+        cls, *, id: UUID, conversation_id: UUID, owner: str, position: int, version: int, agent: str, now: datetime
     ) -> Reply:
         """A reply that waits for a worker, its place in the conversation reserved."""
         reply = cls(
@@ -144,8 +136,7 @@ class Reply(Recorder):
 
     def end(self, outcome: Outcome, *, epoch: int, final_seq: int, now: datetime) -> None:
         """Reach a final status as the owner of `epoch`; raises LeaseLost when that epoch is over."""
-        if epoch != self.epoch or not self.is_live:
-            raise LeaseLost(self.id, epoch)
+        self._require_owner(epoch)
         self.status = outcome.status
         self.text = outcome.text
         self.error = outcome.error
@@ -155,42 +146,39 @@ class Reply(Recorder):
         self.lease_until = None
         self.finished_at = now
         self.record(
-            ReplyEnded(
-                subject_id=self.id,
-                at=now,
-                conversation_id=self.conversation_id,
-                status=self.status.value,
-            )
+            ReplyEnded(subject_id=self.id, at=now, conversation_id=self.conversation_id, status=self.status.value)
         )
 
-    def take_over(self, now: datetime) -> None:
-        """Fence the owner out: a new epoch, whose holder alone may end or requeue this reply."""
+    def fence(self, now: datetime) -> None:
+        """Shut its owner out, and keep workers from claiming it: whoever fences owns it, under a new epoch."""
         if not self.is_live:
             raise LeaseLost(self.id, self.epoch)
+        self.status = ReplyStatus.RUNNING
         self.epoch += 1
         self.lease_until = now + LEASE
 
-    def requeue(self, now: datetime) -> bool:
-        """Go back to the queue if nothing was emitted and attempts are left; says whether it did."""
-        if self.text or self.attempts >= ATTEMPTS or self.cancel_requested_at is not None:
-            return False
+    def can_be_tried_again(self, emitted: str) -> bool:
+        """Whether nothing was emitted, nobody wants it stopped, and attempts are left."""
+        return not emitted and self.attempts < ATTEMPTS and self.cancel_requested_at is None
+
+    def requeue(self, *, epoch: int, now: datetime) -> None:
+        """Go back to the queue as the owner of `epoch`; raises LeaseLost when that epoch is over."""
+        self._require_owner(epoch)
         self.status = ReplyStatus.QUEUED
         self.lease_until = None
         self.record(ReplyQueued(subject_id=self.id, at=now, conversation_id=self.conversation_id))
-        return True
 
-    def abandoned_outcome(self) -> Outcome:
-        """How a reply ends whose worker is gone: stopped if that was asked for, else interrupted, its text kept."""
+    def abandoned_outcome(self, emitted: str) -> Outcome:
+        """How a reply ends whose worker is gone: stopped if that was asked for, else interrupted.
+
+        What was `emitted` is kept, or the checkpoint where that is longer.
+        """
+        text = max(self.text, emitted, key=len)
         if self.cancel_requested_at is not None:
-            return Outcome(
-                status=ReplyStatus.CANCELLED,
-                text=self.text,
-                sources=self.sources,
-                metadata=self.metadata,
-            )
+            return Outcome(status=ReplyStatus.CANCELLED, text=self.text, sources=self.sources, metadata=self.metadata)
         return Outcome(
             status=ReplyStatus.INTERRUPTED,
-            text=self.text,
+            text=text,
             error={
                 "code": "interrupted",
                 "message": "The process that was writing this reply ended before it was done.",
@@ -198,3 +186,7 @@ class Reply(Recorder):
             sources=self.sources,
             metadata=self.metadata,
         )
+
+    def _require_owner(self, epoch: int) -> None:
+        if epoch != self.epoch or self.status is not ReplyStatus.RUNNING:
+            raise LeaseLost(self.id, epoch)

@@ -61,14 +61,7 @@ class Room(Recorder):
                 limit=limits.rooms,
             )
 
-    def change(
-        self,
-        *,
-        name: str | None,
-        metadata: Mapping[str, object] | None,
-        limits: Limits,
-        now: datetime,
-    ) -> None:
+    def change(self, *, name: str | None, metadata: Mapping[str, object] | None, limits: Limits, now: datetime) -> None:
         """Take a new name, new metadata (replaced as a whole) or both; None leaves a value as it is."""
         if name is not None:
             self.name = limits.text("name", name, limits.room_name)

@@ -63,11 +63,7 @@ class Background:
     """
 
     def __init__(
-        self,
-        app: Application,
-        worker: Worker,
-        lock: OwnerLock,
-        chores: dict[str, tuple[float, Callable[[], object]]],
+        self, app: Application, worker: Worker, lock: OwnerLock, chores: dict[str, tuple[float, Callable[[], object]]]
     ) -> None:
         self._app = app
         self._worker = worker
@@ -92,17 +88,22 @@ class Background:
         while not self._lock.acquire(timeout=1.0):
             if self._stopped.is_set():
                 return
-        for reply_id, status in self._app.replies.reap(orphans=True):
-            log.warning("reply %s had lost its process: %s", reply_id, status)
-        self._worker.start(self._app.replies.generate)
-        self._app.replies.sweep()
+        while not self._begins():
+            if self._stopped.wait(1.0):
+                return
         for name, (interval, chore) in self._chores.items():
-            threading.Thread(
-                target=self._repeat,
-                args=(name, interval, chore),
-                name=name,
-                daemon=True,
-            ).start()
+            threading.Thread(target=self._repeat, args=(name, interval, chore), name=name, daemon=True).start()
+
+    def _begins(self) -> bool:
+        try:
+            for reply_id, status in self._app.replies.reap(orphans=True):
+                log.warning("reply %s had lost its process: %s", reply_id, status)
+            self._worker.start(self._app.replies.generate)
+            self._app.replies.sweep()
+        except Exception:
+            log.exception("the worker cannot begin yet")
+            return False
+        return True
 
     def _repeat(self, name: str, interval: float, chore: Callable[[], object]) -> None:
         while not self._stopped.wait(interval):

@@ -12,8 +12,8 @@ from adapters.in_process.runtime import new_id, now
 from adapters.jwt.tokens import JwtTokens
 from adapters.offline.documentation import Documentation
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
-from adapters.sql.checkpoints import SqlCheckpoints
 from adapters.sql.engine import Database
+from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
@@ -25,24 +25,14 @@ from application.conversations.commands import (
     RestoreConversationHandler,
     StartConversationHandler,
 )
-from application.facade import (
-    Application,
-    ConversationCommands,
-    ReplyCommands,
-    RoomCommands,
-)
+from application.facade import Application, ConversationCommands, ReplyCommands, RoomCommands
 from application.ports.language import LanguageModel
 from application.relay import Relay
 from application.replies.ending import CancelReplyHandler, ReplyEnding
 from application.replies.generating import GenerateReply, Pace
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
-from application.rooms.commands import (
-    ChangeRoomHandler,
-    DeleteRoomHandler,
-    OpenRoomHandler,
-    RestoreRoomHandler,
-)
+from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
 from application.visitors.commands import WelcomeVisitorHandler
 from domain.agents import BUILT_IN
 from entrypoints.settings import Settings
@@ -86,6 +76,7 @@ class Container(containers.DeclarativeContainer):
     schema = providers.Singleton(Schema, database)
     start_work = providers.Factory(SqlUnitOfWork, database).provider
     reader = providers.Singleton(SqlReader, database)
+    live_replies = providers.Singleton(SqlLiveReplies, database)
     relay = providers.Singleton(Relay, providers.Singleton(SqlOutbox, database))
 
     # Runtime
@@ -106,7 +97,7 @@ class Container(containers.DeclarativeContainer):
     generate = providers.Singleton(
         GenerateReply,
         start_work,
-        providers.Singleton(SqlCheckpoints, database),
+        live_replies,
         reply_log,
         cancellations,
         ending,
@@ -116,9 +107,7 @@ class Container(containers.DeclarativeContainer):
         agents,
         clock,
         pace=providers.Factory(
-            Pace,
-            timeout=settings.provided.reply_timeout,
-            idle_timeout=settings.provided.idle_timeout,
+            Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout
         ),
         history=limits.history,
     )
@@ -137,16 +126,7 @@ class Container(containers.DeclarativeContainer):
             change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
             delete=providers.Factory(DeleteConversationHandler, start_work, cancellations, ids, clock),
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
-            ask=providers.Factory(
-                AskQuestionHandler,
-                start_work,
-                queue,
-                cancel,
-                ids,
-                clock,
-                agents,
-                limits,
-            ),
+            ask=providers.Factory(AskQuestionHandler, start_work, queue, cancel, ids, clock, agents, limits),
         ),
         replies=providers.Factory(
             ReplyCommands,
@@ -154,24 +134,17 @@ class Container(containers.DeclarativeContainer):
             cancel=cancel,
             regenerate=providers.Factory(RegenerateReplyHandler, start_work, queue, ids, clock, limits),
             watch=watch,
-            sweep=providers.Factory(SweepReplies, start_work, queue, clock),
-            reap=providers.Factory(ReapReplies, start_work, ending, queue, clock),
+            sweep=providers.Factory(SweepReplies, live_replies, queue, clock),
+            reap=providers.Factory(ReapReplies, live_replies, ending, queue, generate.provided.writes, clock),
         ),
         welcome_visitor=providers.Factory(
-            WelcomeVisitorHandler,
-            start_work,
-            tokens,
-            ids,
-            clock,
-            settings.provided.visitor_lifetime,
+            WelcomeVisitorHandler, start_work, tokens, ids, clock, settings.provided.visitor_lifetime
         ),
         read=reader,
         relay=relay,
         tokens=tokens,
         agents=agents,
         parts=providers.Dict(
-            database=database.provided.ping,
-            model=model.provided.ping,
-            knowledge=knowledge.provided.ping,
+            database=database.provided.ping, model=model.provided.ping, knowledge=knowledge.provided.ping
         ),
     )

@@ -7,11 +7,7 @@ import logging
 
 def configure_logging(level: str) -> None:
     """Log to standard error, a line an event."""
-    logging.basicConfig(
-        level=level,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
     # These tell every request at INFO.
     for name in ("httpx2", "httpcore2", "openai", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

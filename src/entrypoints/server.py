@@ -18,11 +18,13 @@ from gunicorn.workers.ggevent import GeventWorker
 from entrypoints.background import Background, OwnerLock
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
-from entrypoints.http.streaming import EventStreams
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
 
 log = logging.getLogger(__name__)
+
+_STALLED = 60.0
+"""Seconds after which a client that neither sends nor takes what it asked for is given up."""
 
 _TAKE_OVER = 5.0
 """Seconds that a new server waits for one that was just killed to let go of the database."""
@@ -38,10 +40,7 @@ def serve(settings: Settings, *, migrate: bool) -> None:
     schema.require_current()
     container.database().dispose()
     _require_free(settings, container.database().file)
-    print(
-        f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})",
-        flush=True,
-    )
+    print(f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})", flush=True)
     _Server(settings).run()
 
 
@@ -83,6 +82,8 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "loglevel": "warning",
             "proc_name": "parley",
             "control_socket_disable": True,
+            "forwarder_headers": "",
+            "when_ready": _one_worker_only,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -91,18 +92,25 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """In the worker process, after the fork: connections and threads are made here."""
         container = Container(settings=self._settings)
-        streams = EventStreams()
-        flask = create_app(container.application(), self._settings, container.ids(), streams)
-        flask.extensions["parley"] = _Process(container, streams)
+        application = container.application()
+        essential = {"database": application.parts["database"], "worker": container.queue().ping}
+        flask = create_app(application, self._settings, container.ids(), essential)
+        flask.extensions["parley"] = _Process(container)
         return flask
+
+
+def _one_worker_only(arbiter: Any) -> None:
+    """Have gunicorn pass over the signals that would start more processes: this one alone owns the replies."""
+    for signal in ("ttin", "ttou", "usr2"):
+        setattr(arbiter, f"handle_{signal}", lambda *_: None)
 
 
 class _Process:
     """One web process with its worker: what to start with it, and how to end it without losing a word."""
 
-    def __init__(self, container: Container, streams: EventStreams) -> None:
+    def __init__(self, container: Container) -> None:
         self._settings: Settings = container.settings()
-        self._streams = streams
+        self._watcher = container.watch()
         self._reply_log = container.reply_log()
         app = container.application()
         self._background = Background(
@@ -113,7 +121,7 @@ class _Process:
                 "reaper": (2.0, app.replies.reap),
                 "sweeper": (1.0, app.replies.sweep),
                 "relay": (1.0, app.relay),
-                "log trimmer": (60.0, self._reply_log.trim),
+                "log trimmer": (10.0, self._reply_log.trim),
             },
         )
 
@@ -124,7 +132,7 @@ class _Process:
     def stop(self, *, at_once: bool) -> None:
         """Let replies end within the grace period, tell the watchers of the rest, then end their streams."""
         self._background.stop(0.0 if at_once else self._settings.shutdown_grace)
-        self._streams.drain()
+        self._watcher.stopping.set()
         self._reply_log.wake_all()
 
 
@@ -159,6 +167,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def handle_request(self, listener_name: Any, request: Any, client: socket.socket, address: Any) -> None:
         """One request of a connection."""
         self._idle.discard(client)
+        client.settimeout(_STALLED)
         try:
             super().handle_request(listener_name, request, client, address)
         finally:

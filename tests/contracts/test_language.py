@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -43,7 +44,7 @@ class LanguageModelContract:
     def test_an_answer_given_up_before_it_is_read_says_nothing(self, language_model: LanguageModel) -> None:
         stream = language_model.stream(prompt())
 
-        stream.close()
+        stream.abort()
 
         assert list(stream) == []
 
@@ -52,11 +53,20 @@ class LanguageModelContract:
         reader = threading.Thread(target=lambda: list(stream))
         reader.start()
 
-        stream.close()
-        stream.close()
+        stream.abort()
+        stream.abort()
 
         reader.join(10)
         assert not reader.is_alive()
+
+    def test_giving_up_an_answer_that_has_come_changes_nothing(self, language_model: LanguageModel) -> None:
+        stream = language_model.stream(prompt())
+        pieces = list(stream)
+
+        stream.abort()
+        stream.release()
+
+        assert pieces
 
     def test_it_says_what_answers(self, language_model: LanguageModel) -> None:
         assert language_model.ping()
@@ -148,10 +158,53 @@ class TestOpenAIModel(LanguageModelContract):
         finished = _read_in_background(stream)
         eventually(lambda: model.asked(question))
 
-        stream.close()
+        stream.abort()
 
         eventually(finished)
         eventually(lambda: question in model.abandoned)
+
+    def test_a_connection_serves_one_answer_after_the_other(
+        self, language_model: LanguageModel, model: ModelServer
+    ) -> None:
+        before = model.connections
+        for number in range(5):
+            stream = language_model.stream(prompt(f"Number {number}"))
+            list(stream)
+            stream.release()
+
+        assert model.connections == before + 1
+
+    def test_giving_up_an_answer_that_has_come_does_not_cut_the_next_one(self, language_model: LanguageModel) -> None:
+        first = language_model.stream(prompt("First"))
+        list(first)
+        first.release()
+        second = iter(language_model.stream(prompt("!stream words=5 delay=0.02")))
+        begun = next(second)
+
+        first.abort()
+
+        assert begun + "".join(second) == "word0 word1 word2 word3 word4 "
+
+    @pytest.mark.parametrize(
+        "chunk",
+        [
+            {"error": None, "choices": []},
+            {"choices": [{"index": 0, "delta": None, "finish_reason": None}]},
+            {"choices": [{"index": 0}]},
+            {"choices": [{"index": 0, "delta": {"content": ["x"]}}]},
+            {"choices": [{"index": 0, "delta": {"content": None, "tool_calls": []}}]},
+            {"choices": [{"index": 1, "delta": {"content": "another answer"}}]},
+            {"choices": None, "usage": [1]},
+            {"usage": {"prompt_tokens": 1}},
+            {},
+            [],
+            None,
+        ],
+    )
+    def test_what_is_not_understood_is_passed_over(self, language_model: LanguageModel, chunk: object) -> None:
+        question = f"!chunk {json.dumps(chunk)}"
+
+        assert "".join(language_model.stream(prompt(question))) == "before after"
 
     def test_a_model_that_is_not_listed_is_noted(self, model: ModelServer) -> None:
         with closing(OpenAIModel(api_key="key", base_url=model.url, model="another", retries=0)) as other:

@@ -18,6 +18,9 @@ def delta(seq: int) -> LogEntry:
     return LogEntry(seq, "reply.delta", {"text": f"{seq}"})
 
 
+END = LogEntry(3, "reply.completed", {"message": {}})
+
+
 class ReplyLogContract:
     @pytest.fixture
     def log(self) -> ReplyLog:
@@ -103,11 +106,43 @@ class TestInProcessReplyLog(ReplyLogContract):
         log = InProcessReplyLog(keep=0.0)
         reply = uuid4()
         log.open(reply, epoch=1, first_seq=0)
-        log.append(reply, epoch=1, entry=delta(0))
+        log.append(reply, epoch=1, entry=END)
 
         log.trim()
 
         assert list(log.read(reply, after=-1)) == []
+
+    def test_a_log_in_the_making_is_not_forgotten(self) -> None:
+        log = InProcessReplyLog(keep=0.0, capacity=0)
+        reply = uuid4()
+        log.open(reply, epoch=1, first_seq=0)
+        log.append(reply, epoch=1, entry=delta(0))
+
+        log.trim()
+
+        assert list(log.read(reply, after=-1)) == [delta(0)]
+
+    def test_the_oldest_ended_logs_make_place_when_there_are_too_many_events(self) -> None:
+        log = InProcessReplyLog(capacity=4)
+        oldest, newest = uuid4(), uuid4()
+        for reply in (oldest, newest):
+            log.open(reply, epoch=1, first_seq=0)
+            for number in range(3):
+                log.append(reply, epoch=1, entry=delta(number))
+            log.append(reply, epoch=1, entry=END)
+
+        log.trim()
+
+        assert list(log.read(oldest, after=-1)) == []
+        assert len(log.read(newest, after=-1)) == 4
+
+    def test_waiting_for_what_nobody_writes_leaves_nothing_behind(self) -> None:
+        log = InProcessReplyLog(keep=0.0)
+        log.wait(uuid4(), after=-1, timeout=0.0)
+
+        log.trim()
+
+        assert log._logs == {}
 
     def test_a_log_is_kept_until_then(self) -> None:
         log = InProcessReplyLog()

@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.sql.checkpoints import SqlCheckpoints
 from adapters.sql.engine import Database
+from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Checkpoint, Checkpoints, Outbox, StartWork, UnitOfWork
+from application.ports.persistence import Checkpoint, LiveReplies, Outbox, StartWork, UnitOfWork
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.errors import Forbidden, LeaseLost, NotFound
@@ -34,7 +34,7 @@ class UnitOfWorkContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def checkpoints(self) -> Checkpoints:
+    def live(self) -> LiveReplies:
         raise NotImplementedError
 
     def test_what_is_committed_is_kept(self, start_work: StartWork) -> None:
@@ -57,7 +57,7 @@ class UnitOfWorkContract:
 
         with start_work() as work, pytest.raises(NotFound):
             work.rooms.get(room.id, for_=ALICE)
-        assert list(outbox.pending(10)) == []
+        assert list(outbox.pending(after=0, limit=10)) == []
 
     def test_an_error_undoes_everything(self, start_work: StartWork) -> None:
         room = a_room()
@@ -82,7 +82,7 @@ class UnitOfWorkContract:
             work.rooms.get(room.id, for_=ALICE).delete(_deletion(work, Subject.ROOM, room.id))
             work.commit()
 
-        pending = outbox.pending(10)
+        pending = outbox.pending(after=0, limit=10)
 
         assert [(recorded.name, recorded.subject_id) for recorded in pending] == [
             ("RoomOpened", room.id),
@@ -95,11 +95,11 @@ class UnitOfWorkContract:
             work.rooms.add(a_room())
             work.rooms.add(a_room())
             work.commit()
-        first, second = outbox.pending(10)
+        first, second = outbox.pending(after=0, limit=10)
 
         outbox.delivered([first.number])
 
-        assert [second] == list(outbox.pending(10))
+        assert [second] == list(outbox.pending(after=0, limit=10))
 
     def test_an_entity_is_its_owners_alone(self, start_work: StartWork) -> None:
         room = a_room(ALICE)
@@ -155,39 +155,39 @@ class UnitOfWorkContract:
         with start_work() as work:
             window = work.messages.window(conversation.id, before=6, limit=3)
             everything = work.messages.window(conversation.id, before=99, limit=99)
+            assert work.messages.versions(conversation.id, 6) == 1
+            assert work.messages.versions(conversation.id, 7) == 0
 
         assert [message.position for message in window] == [3, 4, 5]
         assert [message.content for message in everything] == ["Q0", "A0", "Q1", "A1", "Q2"]
 
-    def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(
-        self, start_work: StartWork, checkpoints: Checkpoints
-    ) -> None:
+    def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(self, start_work: StartWork, live: LiveReplies) -> None:
         reply = _running_reply(start_work)
 
-        assert checkpoints.save(_checkpoint(reply, epoch=1)) is False
+        assert live.save(_checkpoint(reply, epoch=1)) is False
         with start_work() as work:
             work.replies.get(reply.id, for_=SYSTEM).request_cancel(later())
             work.commit()
-        assert checkpoints.save(_checkpoint(reply, epoch=1)) is True
+        assert live.save(_checkpoint(reply, epoch=1)) is True
         with pytest.raises(LeaseLost):
-            checkpoints.save(_checkpoint(reply, epoch=2))
+            live.save(_checkpoint(reply, epoch=2))
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=ALICE).text == "So far"
 
-    def test_whoever_lost_the_lease_can_write_nothing(self, start_work: StartWork, checkpoints: Checkpoints) -> None:
+    def test_whoever_lost_the_lease_can_write_nothing(self, start_work: StartWork, live: LiveReplies) -> None:
         reply = _running_reply(start_work)
         with start_work() as work:
-            work.replies.get(reply.id, for_=SYSTEM).take_over(later())
+            work.replies.get(reply.id, for_=SYSTEM).fence(later())
             work.commit()
 
         with pytest.raises(LeaseLost):
-            checkpoints.save(_checkpoint(reply, epoch=1))
+            live.save(_checkpoint(reply, epoch=1))
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=SYSTEM).text == ""
 
-    def test_waiting_and_abandoned_replies_are_found_by_time(self, start_work: StartWork) -> None:
+    def test_waiting_and_abandoned_replies_are_found_by_time(self, start_work: StartWork, live: LiveReplies) -> None:
         running = _running_reply(start_work)
         conversation = a_conversation(BOB)
         _, queued = asked(conversation, now=later(5))
@@ -196,12 +196,12 @@ class UnitOfWorkContract:
             work.replies.add(queued)
             work.commit()
 
+        assert live.queued(before=later(5), limit=9) == []
+        assert live.queued(before=later(6), limit=9) == [queued.id]
+        assert live.running(expired_at=NOW + LEASE - timedelta(seconds=1), limit=9) == []
+        assert live.running(expired_at=NOW + LEASE, limit=9) == [running.id]
+        assert live.running(expired_at=None, limit=9) == [running.id]
         with start_work() as work:
-            assert work.replies.queued(before=later(5), limit=9) == []
-            assert work.replies.queued(before=later(6), limit=9) == [queued.id]
-            assert work.replies.running(expired_at=NOW + LEASE - timedelta(seconds=1), limit=9) == []
-            assert work.replies.running(expired_at=NOW + LEASE, limit=9) == [running.id]
-            assert work.replies.running(expired_at=None, limit=9) == [running.id]
             assert (work.replies.count_live(ALICE.key), work.replies.count_live(BOB.key)) == (1, 1)
 
     def test_questions_at_once_take_turns_and_only_one_is_taken(self, start_work: StartWork) -> None:
@@ -272,8 +272,8 @@ class TestSqliteUnitOfWork(UnitOfWorkContract):
         return SqlOutbox(database)
 
     @pytest.fixture
-    def checkpoints(self, database: Database) -> Checkpoints:
-        return SqlCheckpoints(database)
+    def live(self, database: Database) -> LiveReplies:
+        return SqlLiveReplies(database)
 
 
 def _deletion(work: UnitOfWork, subject: Subject, subject_id: UUID) -> Deletion:

@@ -141,10 +141,7 @@ def test_asking_for_an_event_stream_answers_with_the_events(visitor: Client) -> 
     conversation = visitor.conversation()
 
     answer = visitor.call(
-        "POST",
-        f"/conversations/{conversation}/messages",
-        {"content": "Hello"},
-        headers={"Accept": "text/event-stream"},
+        "POST", f"/conversations/{conversation}/messages", {"content": "Hello"}, headers={"Accept": "text/event-stream"}
     )
 
     assert "event: reply.completed" in answer.text

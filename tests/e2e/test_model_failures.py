@@ -50,8 +50,7 @@ def test_a_request_that_the_model_refuses_is_not_repeated(visitor: Client, model
 
 
 @pytest.mark.parametrize(
-    ("question", "code"),
-    [("!cut after=3", "model_broke_off"), ("!error after=3", "model_failed")],
+    ("question", "code"), [("!cut after=3", "model_broke_off"), ("!error after=3", "model_failed")]
 )
 def test_an_answer_that_breaks_off_fails_and_keeps_its_text(visitor: Client, question: str, code: str) -> None:
     conversation = visitor.conversation()
@@ -90,6 +89,17 @@ def test_a_reply_that_takes_too_long_times_out_and_the_text_is_kept(impatient: P
     assert reply["status"] == "timed_out"
     assert reply["error"]["code"] == "reply_timeout"
     assert reply["text"].startswith("word0 word1 ")
+
+
+@pytest.mark.parametrize("question", ["!mute", "!silent"])
+def test_a_model_that_never_says_a_word_is_replaced_by_the_fallback(impatient: ParleyProcess, question: str) -> None:
+    visitor = impatient.visitor()
+
+    reply = visitor.answer(visitor.conversation(), question)
+
+    assert reply["status"] == "completed"
+    assert reply["metadata"]["fallback"]["code"] == "model_timeout"
+    assert "cannot be reached" in reply["text"]
 
 
 def test_a_failed_reply_leaves_the_conversation_usable(visitor: Client) -> None:

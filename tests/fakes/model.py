@@ -45,6 +45,7 @@ class ScriptedStream:
         self._script = script
         self.closed = False
         self.ended = False
+        self.released = False
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -65,5 +66,8 @@ class ScriptedStream:
         finally:
             self.ended = True
 
-    def close(self) -> None:
+    def abort(self) -> None:
         self.closed = True
+
+    def release(self) -> None:
+        self.released = True

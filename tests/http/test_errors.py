@@ -121,6 +121,8 @@ def test_a_bad_last_event_id_is_refused(visitor: Client, header: str) -> None:
         (b"{", "application/json", 400, "malformed_json"),
         (b"\xff\xfe", "application/json", 400, "malformed_json"),
         (b"[" * 500_000, "application/json", 400, "malformed_json"),
+        (b'{"name": ' + b"1" * 5_000 + b"}", "application/json", 400, "malformed_json"),
+        (b'{"name": "x", "\\ud800": 1}', "application/json", 422, "validation_failed"),
         (b'{"name": "x", "metadata": {"n": NaN}}', "application/json", 422, "validation_failed"),
         (b'{"name": "x", "metadata": {"n": "\\ud800"}}', "application/json", 422, "validation_failed"),
         (b'{"name": "x", "metadata": {"\\udfff": 1}}', "application/json", 422, "validation_failed"),
@@ -147,6 +149,14 @@ def test_what_does_not_exist_answers_404_naming_it(visitor: Client, path: str) -
     assert error["status_code"] == 404
     assert error["error_code"] == path.split("/")[1].removesuffix("s").replace("replie", "reply") + "_not_found"
     assert error["details"]["id"] == _UNKNOWN
+
+
+def test_a_header_that_means_something_to_gateways_is_passed_over(visitor: Client) -> None:
+    assert visitor.call("GET", "/rooms", headers={"SCRIPT_NAME": "/x", "Path_Info": "/y"}).status_code == 200
+
+
+def test_what_is_somebodys_own_is_not_kept_by_caches(visitor: Client) -> None:
+    assert visitor.call("GET", "/rooms").headers["Cache-Control"] == "no-store"
 
 
 def test_an_unknown_path_and_a_wrong_method_answer_in_the_envelope(visitor: Client) -> None:
@@ -207,6 +217,13 @@ class TestTokens:
             ({"exp": 4102444800}, None, "HS256", "token_invalid"),
             ({"sub": 7, "exp": 4102444800}, None, "HS256", "token_invalid"),
             ({"sub": "", "exp": 4102444800}, None, "HS256", "token_invalid"),
+            ({"sub": "a\ud800", "exp": 4102444800}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": [1]}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": "1e999"}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": float("inf")}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": float("nan")}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": 4102444800, "iss": "parley"}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": 4102444800, "iss": "parley", "kind": "king"}, None, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800, "roles": "admin"}, None, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800}, "x" * 32, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800}, "", "none", "token_invalid"),
@@ -332,9 +349,19 @@ class TestVisitors:
         browser = Client(parley.url)
         browser.call("POST", "/visitors")
 
-        other = browser.error("POST", "/rooms", {"name": "x"}, headers={"Origin": "http://elsewhere.example"})
+        for origin in ("http://elsewhere.example", "null", "http://["):
+            error = browser.error("POST", "/rooms", {"name": "x"}, headers={"Origin": origin})
+            assert (error["status_code"], error["error_code"]) == (403, "forbidden")
         own = browser.call("POST", "/rooms", {"name": "x"}, headers={"Origin": parley.url})
 
-        assert (other["status_code"], other["error_code"]) == (403, "forbidden")
         assert own.status_code == 201
+        browser.http.close()
+
+    def test_another_sites_page_cannot_make_somebody_a_new_visitor(self, parley: ParleyProcess) -> None:
+        browser = Client(parley.url)
+
+        answer = browser.call("POST", "/visitors", headers={"Origin": "http://elsewhere.example"})
+
+        assert answer.status_code == 403
+        assert "Set-Cookie" not in answer.headers
         browser.http.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -13,10 +15,10 @@ from dependency_injector import providers
 
 from adapters.in_process.runtime import now
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.conversations.asking import AskQuestion
+from application.conversations.asking import AskQuestion, RegenerateReply
 from application.conversations.commands import StartConversation
 from application.facade import Application
-from application.ports.persistence import Document
+from application.ports.persistence import Document, MessagePage
 from application.replies.ending import CancelReply
 from application.replies.generating import Pace
 from application.replies.watching import WatchReply
@@ -64,6 +66,11 @@ class World:
         thread = threading.Thread(target=self.app.replies.generate, args=(reply_id,), daemon=True)
         thread.start()
         return lambda: not thread.is_alive()
+
+    def another_processs_reaper(self) -> list[tuple[UUID, ReplyStatus]]:
+        """What a process that writes nothing reaps once the leases are over."""
+        self.clock.ahead = LEASE * 2
+        return replace(self.app.replies.reap, writes=lambda _: False)()
 
     def events(self, reply_id: UUID) -> list[str]:
         return [entry.event for entry in self.container.reply_log().read(reply_id, after=-1)]
@@ -131,8 +138,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more_and_lets_go_of_the_mod
     world.model.say("Before ")
     eventually(lambda: world.stored(reply)["text"] == "Before ")
 
-    world.clock.ahead = LEASE * 2
-    reaped = world.app.replies.reap()
+    reaped = world.another_processs_reaper()
     world.model.say("after")
 
     eventually(done)
@@ -148,8 +154,7 @@ def test_a_reply_that_said_nothing_is_queued_again_and_dispatched(world: World) 
     done = world.generate(reply)
     eventually(lambda: world.stored(reply)["status"] == "running")
 
-    world.clock.ahead = LEASE * 2
-    reaped = world.app.replies.reap()
+    reaped = world.another_processs_reaper()
     world.model.say("Too late")
     eventually(done)
     eventually(lambda: world.model.streams[0].ended)
@@ -160,6 +165,73 @@ def test_a_reply_that_said_nothing_is_queued_again_and_dispatched(world: World) 
     assert reaped == [(reply, ReplyStatus.QUEUED)]
     assert world.stored(reply)["text"] == "In time"
     assert world.stored(reply)["status"] == "completed"
+
+
+def test_what_was_emitted_but_not_checkpointed_is_kept_and_not_said_again(world: World) -> None:
+    reply = world.ask()
+    done = world.generate(reply)
+    world.model.say("Emitted")
+    eventually(lambda: world.text(reply) == "Emitted")
+    with world.container.database().writing() as connection:
+        connection.exec_driver_sql("UPDATE replies SET text = ''")
+        connection.commit()
+
+    reaped = world.another_processs_reaper()
+
+    assert reaped == [(reply, ReplyStatus.INTERRUPTED)]
+    assert world.stored(reply)["message"]["content"] == "Emitted"
+    world.model.finish()
+    eventually(done)
+
+
+def test_a_process_does_not_reap_what_it_is_writing_itself(world: World) -> None:
+    reply = world.ask()
+    done = world.generate(reply)
+    world.model.say("Here")
+    eventually(lambda: world.stored(reply)["text"] == "Here")
+
+    world.clock.ahead = LEASE * 2
+
+    assert world.app.replies.reap() == []
+    world.model.finish()
+    eventually(done)
+    assert world.stored(reply)["status"] == "completed"
+
+
+def test_one_reply_that_cannot_be_reaped_does_not_keep_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = world.ask(), world.ask()
+    for reply in (broken, sound):
+        with SqlUnitOfWork(world.container.database()) as work:
+            work.replies.get(reply, for_=SYSTEM).claim(now())
+            work.commit()
+    with world.container.database().writing() as connection:
+        connection.exec_driver_sql("UPDATE replies SET error = '{no json', agent = 'x' WHERE id = ?", (broken.hex,))
+        connection.commit()
+    world.clock.ahead = LEASE * 2
+
+    reaped = world.app.replies.reap()
+
+    assert reaped == [(sound, ReplyStatus.QUEUED)]
+
+
+def test_a_text_is_kept_however_long_the_store_is_away(world: World) -> None:
+    reply = world.ask()
+    done = world.generate(reply)
+    world.model.say("All ", "of ", "it")
+    eventually(lambda: world.text(reply) == "All of it")
+    with sqlite3.connect(world.container.database().file) as other:
+        other.execute("BEGIN IMMEDIATE")
+        world.model.finish()
+        world.clock.ahead = LEASE * 2
+        assert world.app.replies.reap() == []
+        assert not done()
+    other.close()
+
+    eventually(done, within=30)
+    assert world.stored(reply)["status"] == "completed"
+    assert world.stored(reply)["message"]["content"] == "All of it"
 
 
 def test_a_lease_that_is_renewed_is_not_reaped(world: World) -> None:
@@ -180,7 +252,7 @@ def test_a_reply_cancelled_before_it_began_never_reaches_the_model(world: World)
     cancelled = world.app.replies.cancel(CancelReply(principal=ALICE, reply_id=reply))
     world.app.replies.generate(reply)
 
-    assert cancelled.status is ReplyStatus.CANCELLED
+    assert cancelled["status"] == "cancelled"
     assert world.events(reply) == ["reply.cancelled"]
     assert world.model.prompts == []
 
@@ -209,7 +281,7 @@ def test_an_interrupting_question_does_not_wait_for_an_owner_that_is_gone(world:
 
     cancelled = world.app.replies.cancel(CancelReply(principal=ALICE, reply_id=reply, insist=True))
 
-    assert cancelled.status is ReplyStatus.CANCELLED
+    assert cancelled["status"] == "cancelled"
 
 
 def test_two_workers_write_a_reply_once(world: World) -> None:
@@ -283,6 +355,39 @@ def test_a_model_that_fails_in_the_middle_keeps_its_text_and_is_not_replaced(wor
     assert world.stored(reply)["status"] == "failed"
     assert world.stored(reply)["error"] == {"code": "model_broke_off", "message": "as scripted"}
     assert world.stored(reply)["text"] == "Half a"
+
+
+def test_an_answer_comes_back_when_its_new_version_says_nothing(world: World) -> None:
+    reply = world.ask()
+    world.model.say("Good")
+    world.model.finish()
+    world.app.replies.generate(reply)
+    anew = world.app.replies.regenerate(RegenerateReply(principal=ALICE, reply_id=reply))
+    world.app.replies.cancel(CancelReply(principal=ALICE, reply_id=anew.id))
+
+    history = world.app.read.messages(anew.conversation_id, ALICE, MessagePage())["items"]
+    again = world.app.replies.regenerate(RegenerateReply(principal=ALICE, reply_id=reply))
+
+    assert [message["content"] for message in history] == ["Why?", "Good"]
+    assert again.version == 3
+
+
+def test_every_wait_ends_when_the_process_is_about_to(world: World) -> None:
+    reply = world.ask()
+    batches = world.app.replies.watch(WatchReply(principal=ALICE, reply_id=reply))
+    seen: list[int] = []
+    assert batches is not None
+    watching = threading.Thread(target=lambda: seen.extend(len(batch) for batch in batches), daemon=True)
+    waiting = threading.Thread(
+        target=world.app.replies.watch.sees_end, args=(reply,), kwargs={"within": 60}, daemon=True
+    )
+    watching.start()
+    waiting.start()
+
+    world.app.replies.watch.stopping.set()
+    eventually(lambda: world.container.reply_log().wake_all() or not (watching.is_alive() or waiting.is_alive()))
+
+    assert seen == []
 
 
 def test_a_watcher_of_a_log_that_is_gone_gets_one_snapshot(world: World) -> None:

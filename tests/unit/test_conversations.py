@@ -47,7 +47,9 @@ def test_positions_are_given_out_once_whatever_happens(steps: list[str]) -> None
             continue
         if step == "regenerate":
             assert last_answer is not None
-            reply = conversation.regenerate(last_answer, reply_id=uuid4(), live_replies=0, limits=Limits(), now=NOW)
+            reply = conversation.regenerate(
+                last_answer, reply_id=uuid4(), versions=1, live_replies=0, limits=Limits(), now=NOW
+            )
         else:
             question, reply = asked(conversation)
             assert question.position not in current
@@ -55,7 +57,9 @@ def test_positions_are_given_out_once_whatever_happens(steps: list[str]) -> None
         reply.claim(NOW)
         status = ReplyStatus.FAILED if step == "fail" else ReplyStatus.COMPLETED
         reply.end(Outcome(status=status), epoch=reply.epoch, final_seq=1, now=NOW)
-        last_answer = conversation.take_answer(reply, NOW)
+        answer = conversation.take_answer(reply, NOW, instead_of=last_answer if step == "regenerate" else None)
+        last_answer = last_answer if answer.superseded_by else answer
+        assert last_answer is not None
         current[last_answer.position] = last_answer
 
     assert sorted(current) == list(range(1, conversation.next_position))
@@ -120,7 +124,7 @@ def test_regenerating_puts_a_new_version_in_the_place_of_the_last_answer() -> No
     _, _, answer = answered(conversation)
     conversation.release_events()
 
-    reply = conversation.regenerate(answer, reply_id=uuid4(), live_replies=0, limits=Limits(), now=NOW)
+    reply = conversation.regenerate(answer, reply_id=uuid4(), versions=1, live_replies=0, limits=Limits(), now=NOW)
 
     assert (reply.position, reply.version) == (2, 2)
     assert answer.superseded_by == reply.id
@@ -128,6 +132,22 @@ def test_regenerating_puts_a_new_version_in_the_place_of_the_last_answer() -> No
     assert [MessageSuperseded(subject_id=conversation.id, at=NOW, message_id=answer.id, position=2)] == (
         conversation.release_events()
     )
+
+
+def test_an_answer_comes_back_when_its_new_version_says_nothing() -> None:
+    conversation = a_conversation()
+    _, _, answer = answered(conversation)
+    reply = conversation.regenerate(answer, reply_id=uuid4(), versions=1, live_replies=0, limits=Limits(), now=NOW)
+    reply.claim(NOW)
+    reply.end(Outcome(status=ReplyStatus.FAILED), epoch=reply.epoch, final_seq=1, now=NOW)
+
+    failure = conversation.take_answer(reply, NOW, instead_of=answer)
+
+    assert answer.superseded_by is None
+    assert failure.superseded_by == answer.id
+    assert conversation.message_count == 2
+    assert conversation.last_message is not None
+    assert conversation.last_message["preview"] == "Because."
 
 
 def test_neither_a_question_nor_an_earlier_answer_nor_an_old_version_can_be_regenerated() -> None:
@@ -138,7 +158,7 @@ def test_neither_a_question_nor_an_earlier_answer_nor_an_old_version_can_be_rege
 
     for message in (question, first, second):
         with pytest.raises(Conflict) as refusal:
-            conversation.regenerate(message, reply_id=uuid4(), live_replies=0, limits=Limits(), now=NOW)
+            conversation.regenerate(message, reply_id=uuid4(), versions=1, live_replies=0, limits=Limits(), now=NOW)
         assert refusal.value.slug == "not_last_answer"
 
 

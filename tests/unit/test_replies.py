@@ -36,7 +36,7 @@ def test_a_reply_is_claimed_once() -> None:
 def test_whoever_lost_the_lease_can_end_nothing() -> None:
     reply = a_reply()
     reply.claim(NOW)
-    reply.take_over(later())
+    reply.fence(later())
 
     with pytest.raises(LeaseLost):
         reply.end(completed(), epoch=1, final_seq=3, now=later())
@@ -53,7 +53,7 @@ def test_a_reply_ends_once() -> None:
     with pytest.raises(LeaseLost):
         reply.end(Outcome(status=ReplyStatus.FAILED), epoch=1, final_seq=4, now=NOW)
     with pytest.raises(LeaseLost):
-        reply.take_over(later())
+        reply.fence(later())
 
     assert (reply.status, reply.final_seq) == (ReplyStatus.COMPLETED, 3)
 
@@ -62,11 +62,12 @@ def test_a_reply_that_said_nothing_is_tried_three_times() -> None:
     reply = a_reply()
     for _ in range(ATTEMPTS - 1):
         reply.claim(NOW)
-        assert reply.requeue(NOW)
+        assert reply.can_be_tried_again("")
+        reply.requeue(epoch=reply.epoch, now=NOW)
     reply.claim(NOW)
 
-    assert not reply.requeue(NOW)
-    assert reply.abandoned_outcome().status is ReplyStatus.INTERRUPTED
+    assert not reply.can_be_tried_again("")
+    assert reply.abandoned_outcome("").status is ReplyStatus.INTERRUPTED
 
 
 def test_a_reply_that_said_something_is_not_tried_again() -> None:
@@ -74,8 +75,9 @@ def test_a_reply_that_said_something_is_not_tried_again() -> None:
     reply.claim(NOW)
     reply.text = "Half a sen"
 
-    assert not reply.requeue(NOW)
-    assert (reply.abandoned_outcome().status, reply.abandoned_outcome().text) == (ReplyStatus.INTERRUPTED, "Half a sen")
+    assert not reply.can_be_tried_again("Half a sentence")
+    outcome = reply.abandoned_outcome("Half a sentence")
+    assert (outcome.status, outcome.text) == (ReplyStatus.INTERRUPTED, "Half a sentence")
 
 
 def test_a_reply_whose_end_was_asked_for_is_cancelled_rather_than_tried_again() -> None:
@@ -83,8 +85,28 @@ def test_a_reply_whose_end_was_asked_for_is_cancelled_rather_than_tried_again() 
     reply.claim(NOW)
     reply.request_cancel(NOW)
 
-    assert not reply.requeue(NOW)
-    assert reply.abandoned_outcome().status is ReplyStatus.CANCELLED
+    assert not reply.can_be_tried_again("")
+    assert reply.abandoned_outcome("").status is ReplyStatus.CANCELLED
+
+
+def test_whoever_was_shut_out_can_neither_requeue_nor_end_what_waits_again() -> None:
+    reply = a_reply()
+    reply.claim(NOW)
+    reply.fence(later())
+    reply.requeue(epoch=2, now=later())
+
+    with pytest.raises(LeaseLost):
+        reply.requeue(epoch=1, now=later())
+    with pytest.raises(LeaseLost):
+        reply.end(completed(), epoch=2, final_seq=1, now=later())
+
+
+def test_a_reply_that_is_shut_off_cannot_be_claimed() -> None:
+    reply = a_reply()
+    reply.fence(NOW)
+
+    with pytest.raises(Conflict):
+        reply.claim(NOW)
 
 
 def test_asking_twice_to_cancel_is_asking_once() -> None:
@@ -99,5 +121,5 @@ def test_a_new_owner_numbers_on_from_where_no_owner_has_been() -> None:
     reply = a_reply()
 
     assert reply.claim(NOW) == 0
-    reply.requeue(NOW)
+    reply.requeue(epoch=1, now=NOW)
     assert reply.claim(NOW) == SEQ_RESERVE

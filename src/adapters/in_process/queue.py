@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from domain.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +53,12 @@ class InProcessQueue:
                 return
             self._threads += 1
         threading.Thread(target=self._run, name="reply-worker", daemon=True).start()
+
+    def ping(self) -> str:
+        """One line on the worker; raises Unavailable when it has not begun or has stopped."""
+        if self._work is None:
+            raise Unavailable("No worker is running in this process.")
+        return f"{self._threads} of {self._concurrency} at work, {len(self._waiting)} waiting"
 
     def join(self, timeout: float) -> bool:
         """Wait until nothing is under way; says whether that is so."""

@@ -14,12 +14,20 @@ from domain.errors import LeaseLost
 
 _seq = attrgetter("seq")
 
+_UNWRITTEN = 120.0
+_UNENDED = 24 * 3600.0
+
 
 class InProcessReplyLog:
-    """See application.ports.runtime.ReplyLog. A log is forgotten `keep` seconds after it was last written."""
+    """See application.ports.runtime.ReplyLog.
 
-    def __init__(self, keep: float = 3600.0) -> None:
+    Ended logs are forgotten `keep` seconds after their end, and the oldest of them before that when all
+    logs together hold more than `capacity` events (about 300 bytes each).
+    """
+
+    def __init__(self, keep: float = 3600.0, capacity: int = 200_000) -> None:
         self._keep = keep
+        self._capacity = capacity
         self._logs: dict[UUID, _Log] = {}
 
     def open(self, reply_id: UUID, *, epoch: int, first_seq: int) -> int:
@@ -52,9 +60,22 @@ class InProcessReplyLog:
                 log.changed.wait(timeout)
 
     def trim(self) -> None:
-        forget_before = time.monotonic() - self._keep
-        for reply_id in [reply_id for reply_id, log in self._logs.items() if log.touched < forget_before]:
+        now = time.monotonic()
+        for reply_id in [reply_id for reply_id, log in self._logs.items() if log.touched < now - self._time_of(log)]:
             del self._logs[reply_id]
+        too_many = sum(len(log.entries) for log in self._logs.values()) - self._capacity
+        for reply_id, log in sorted(self._logs.items(), key=lambda item: item[1].touched):
+            if too_many <= 0:
+                return
+            if log.has_ended:
+                too_many -= len(log.entries)
+                del self._logs[reply_id]
+
+    def _time_of(self, log: _Log) -> float:
+        """Seconds that a log is kept untouched: one that was only waited for not long, one in the making for long."""
+        if not log.entries:
+            return min(self._keep, _UNWRITTEN)
+        return self._keep if log.has_ended else max(self._keep, _UNENDED)
 
     def wake_all(self) -> None:
         """End every wait, so that watchers see that this process is about to stop."""
@@ -63,7 +84,8 @@ class InProcessReplyLog:
                 log.changed.notify_all()
 
     def _log(self, reply_id: UUID) -> _Log:
-        return self._logs.setdefault(reply_id, _Log())
+        log = self._logs.get(reply_id)
+        return log if log is not None else self._logs.setdefault(reply_id, _Log())
 
 
 class _Log:
@@ -72,6 +94,10 @@ class _Log:
         self.entries: list[LogEntry] = []
         self.changed = threading.Condition()
         self.touched = time.monotonic()
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self.entries) and self.entries[-1].is_terminal
 
     @property
     def last_seq(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -66,14 +67,23 @@ class JwtTokens:
             raise TokenInvalid(f"The token lacks the claim {missing.claim!r}.") from None
         except pyjwt.InvalidTokenError:
             raise TokenInvalid("The token is malformed, or not signed by someone Parley trusts.") from None
-        return _principal(claims, ours=ours), float(claims["exp"])
+        return _principal(claims, ours=ours), _expiry(claims)
 
 
 def _principal(claims: dict[str, Any], *, ours: bool) -> Principal:
     subject, roles = claims["sub"], claims.get("roles", [])
-    if not isinstance(subject, str) or not 1 <= len(subject) <= 200:
-        raise TokenInvalid("The token's 'sub' must be a string of 1 to 200 characters.")
+    if not isinstance(subject, str) or not 1 <= len(subject) <= 200 or not subject.isprintable():
+        raise TokenInvalid("The token's 'sub' must be a string of 1 to 200 printable characters.")
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise TokenInvalid("The token's 'roles' must be a list of strings.")
+    if ours and claims.get("kind") not in set(PrincipalKind):
+        raise TokenInvalid("The token's 'kind' must be 'user' or 'visitor'.")
     kind = PrincipalKind(claims["kind"]) if ours else PrincipalKind.USER
     return Principal(kind, subject, frozenset(roles))
+
+
+def _expiry(claims: dict[str, Any]) -> float:
+    expires_at = claims["exp"]
+    if isinstance(expires_at, bool) or not isinstance(expires_at, (int, float)) or not math.isfinite(expires_at):
+        raise TokenInvalid("The token's 'exp' must be a time, in seconds since 1970.")
+    return float(expires_at)

@@ -76,15 +76,7 @@ class Documentation:
             coverage = sum(weights[word] for word in words if rowid in holders[word]) / asked_for
             if coverage >= _COVERAGE:
                 score = -distance * coverage * (1 + _alike(question, heading))
-                found.append(
-                    Passage(
-                        document=document,
-                        title=title,
-                        heading=heading,
-                        text=text,
-                        score=score,
-                    )
-                )
+                found.append(Passage(document=document, title=title, heading=heading, text=text, score=score))
         found.sort(key=lambda passage: -passage.score)
         return found[:limit]
 

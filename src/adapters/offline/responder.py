@@ -39,7 +39,7 @@ class OfflineStream:
     def __init__(self, answer: str, pause: float) -> None:
         self._answer = answer
         self._pause = pause
-        self._closed = threading.Event()
+        self._aborted = threading.Event()
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -47,12 +47,15 @@ class OfflineStream:
 
     def __iter__(self) -> Iterator[str]:
         for word in re.findall(r"\s*\S+", self._answer):
-            if self._closed.wait(self._pause):
+            if self._aborted.wait(self._pause):
                 return
             yield word
 
-    def close(self) -> None:
-        self._closed.set()
+    def abort(self) -> None:
+        self._aborted.set()
+
+    def release(self) -> None:
+        """There is nothing to let go of."""
 
 
 def _answer(prompt: Prompt) -> str:

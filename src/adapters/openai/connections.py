@@ -7,54 +7,63 @@ before the headers have come there is no response to close at all. Shutting the 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from typing import Any
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from typing import Any, Self
 
 import httpcore2
 import httpx2
 
 
 class Call:
-    """One use of a connection; `abort` may be called from any thread, at any time, more than once."""
+    """One use of a connection; `abort` may be called from any thread, at any time, more than once.
+
+    What is sent while the call is entered goes over its connection. `end` says that the answer has
+    come: from then on the connection may be serving somebody else, and an abort leaves it alone.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._stream: httpcore2.NetworkStream | None = None
-        self._aborted = False
+        self._token: Token[Call | None] | None = None
+        self.aborted = False
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
 
     def uses(self, stream: httpcore2.NetworkStream) -> None:
         """Note the connection that this call is on; raises ConnectError when the call was aborted before.
 
         Not WriteError: after one of those httpcore goes on to read, for an answer that may explain it.
         """
-        self._stream = stream
-        if self._aborted:
-            raise httpcore2.ConnectError("aborted")
+        with self._lock:
+            self._stream = stream
+            if self.aborted:
+                raise httpcore2.ConnectError("aborted")
+
+    def end(self) -> None:
+        """Have nothing to do with the connection any more."""
+        with self._lock:
+            self._stream = None
 
     def abort(self) -> None:
         """Cut the connection that the call is on."""
-        self._aborted = True
-        if self._stream is None:
-            return
-        connection = self._stream.get_extra_info("socket")
-        if connection is not None:
-            with suppress(OSError):  # It may have been cut by the other side already.
-                connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self.aborted = True
+            connection = self._stream.get_extra_info("socket") if self._stream is not None else None
+            if connection is not None:
+                with suppress(OSError):  # It may have been cut by the other side already.
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
-
-
-@contextmanager
-def abortable() -> Iterator[Call]:
-    """A call for what this thread sends and receives within the context."""
-    call = Call()
-    token = _current.set(call)
-    try:
-        yield call
-    finally:
-        _current.reset(token)
 
 
 def abortable_client(limits: httpx2.Limits) -> httpx2.Client:

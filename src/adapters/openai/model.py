@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpcore2
@@ -10,10 +11,18 @@ import httpx2
 import openai
 import orjson
 
-from adapters.openai.connections import Call, abortable, abortable_client
+from adapters.openai.connections import Call, abortable_client
 from application.ports.language import ModelError, Passage, Prompt
 
 _CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+
+_RAW_STREAM: dict[str, Any] = {
+    "cast_to": object,
+    "options": {"headers": {"X-Stainless-Raw-Response": "stream"}},
+    "stream": True,
+    "stream_cls": openai.Stream[Any],
+}
+"""How the SDK is asked for the response itself, its retries and errors included (its `with_streaming_response`)."""
 
 _PASSAGES = "Passages that may help, to be cited by their numbers:\n\n"
 
@@ -27,13 +36,7 @@ class OpenAIModel:
     """
 
     def __init__(
-        self,
-        *,
-        api_key: str,
-        base_url: str | None,
-        model: str,
-        retries: int = 2,
-        idle_timeout: float = 30.0,
+        self, *, api_key: str, base_url: str | None, model: str, retries: int = 2, idle_timeout: float = 30.0
     ) -> None:
         self._model = model
         self._client = openai.OpenAI(
@@ -74,77 +77,87 @@ class OpenAIStream:
     """See application.ports.language.ModelStream.
 
     The lines are read and parsed here, not by the SDK: building its typed chunk costs several
-    times what is needed to find the text in one.
+    times what is needed to find the text in one, and validating the request as much as a page of history.
     """
 
     def __init__(self, client: openai.OpenAI, request: dict[str, Any]) -> None:
         self._client = client
         self._request = request
-        self._closed = False
-        self._call: Call | None = None
+        self._call = Call()
+        self._response: Any = None
+        self._rest: Iterator[bytes] = iter(())
         self._metadata: dict[str, object] = {"model": request["model"]}
 
     @property
     def metadata(self) -> Mapping[str, object]:
         return self._metadata
 
-    def close(self) -> None:
-        self._closed = True
-        if self._call is not None:
-            self._call.abort()
+    def abort(self) -> None:
+        self._call.abort()
+
+    def release(self) -> None:
+        if self._response is None:
+            return
+        with suppress(openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, OSError):
+            for _ in self._rest:
+                pass  # Read to its very end, so that the connection can be used again.
+            self._response.close()
 
     def __iter__(self) -> Iterator[str]:
         try:
-            with abortable() as call:
-                self._call = call
-                if not self._closed:
-                    yield from self._read()
-        except (
-            openai.OpenAIError,
-            httpx2.HTTPError,
-            httpcore2.NetworkError,
-            OSError,
-        ) as failure:
-            if not self._closed:
+            with self._call:
+                if self._call.aborted:
+                    return
+                self._response = self._client.post("/chat/completions", body=self._request, **_RAW_STREAM)
+            yield from self._read()
+        except (openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, OSError) as failure:
+            if not self._call.aborted:
                 raise _translated(failure) from failure
 
     def _read(self) -> Iterator[str]:
+        blocks: Iterator[bytes] = self._response.iter_bytes()
         finished = False
-        with self._client.chat.completions.with_streaming_response.create(**self._request) as response:
-            for data in _events(response.iter_bytes()):
-                if data == b"[DONE]":
-                    return
-                text, reason = self._take(data)
-                finished = finished or reason is not None
-                if text:
-                    yield text
-        if not finished and not self._closed:
+        for data in _events(blocks):
+            if data == b"[DONE]":
+                finished = True
+                break
+            text, reason = self._take(data)
+            finished = finished or reason is not None
+            if text:
+                yield text
+        if finished:
+            self._rest = blocks
+            self._call.end()
+        elif not self._call.aborted:
             raise ModelError("model_broke_off", "The model's answer broke off.")
 
     def _take(self, data: bytes) -> tuple[str | None, str | None]:
-        """A chunk's text and, in the last chunk with text, the reason for the end; the rest becomes metadata."""
+        """A chunk's text and, in the last chunk with text, the reason for the end; the rest becomes metadata.
+
+        Compatible servers leave out and add what they like, so whatever is not understood is passed over.
+        """
         try:
             chunk = orjson.loads(data)
-            if "error" in chunk:
-                raise ModelError("model_failed", f"The model failed: {_message(chunk['error'])}")
-            usage = chunk.get("usage")
-            if usage:
-                self._metadata["usage"] = {
-                    "input_tokens": usage.get("prompt_tokens"),
-                    "output_tokens": usage.get("completion_tokens"),
-                }
-            if not chunk["choices"]:
-                return None, None
-            choice = chunk["choices"][0]
-            reason = choice.get("finish_reason")
-            if reason is not None and reason != "stop":
-                self._metadata["finish_reason"] = reason
-            return choice["delta"].get("content"), reason
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as misfit:
-            raise ModelError(
-                "model_failed",
-                "The model's server does not speak the Chat Completions wire.",
-            ) from misfit
+        except orjson.JSONDecodeError as misfit:
+            raise ModelError("model_failed", "The model's server does not speak the Chat Completions wire.") from misfit
+        if not isinstance(chunk, dict):
+            return None, None
+        if chunk.get("error"):
+            raise ModelError("model_failed", f"The model failed: {_message(chunk['error'])}")
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self._metadata["usage"] = {
+                "input_tokens": usage.get("prompt_tokens"),
+                "output_tokens": usage.get("completion_tokens"),
+            }
+        choice = next((one for one in chunk.get("choices") or () if one.get("index", 0) == 0), None)
+        if choice is None:
+            return None, None
+        reason = choice.get("finish_reason")
+        if reason is not None and reason != "stop":
+            self._metadata["finish_reason"] = reason
+        text = (choice.get("delta") or {}).get("content")
+        return text if isinstance(text, str) else None, reason
 
 
 def _events(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -153,10 +166,10 @@ def _events(blocks: Iterator[bytes]) -> Iterator[bytes]:
     for block in blocks:
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
-    if rest.startswith(b"data:"):
-        yield rest[5:].strip()
+            if line.startswith(b"data:") and (data := line[5:].strip()):
+                yield data
+    if rest.startswith(b"data:") and (data := rest[5:].strip()):
+        yield data
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:
@@ -183,10 +196,7 @@ def _translated(failure: Exception) -> ModelError:
         case openai.APIStatusError(status_code=status) if status >= 500:
             return ModelError("model_failed", f"The model's server failed with status {status}.")
         case openai.APIStatusError(status_code=status):
-            return ModelError(
-                "model_refused",
-                f"The model's server refused the request with status {status}.",
-            )
+            return ModelError("model_refused", f"The model's server refused the request with status {status}.")
         case openai.APIConnectionError():
             return ModelError("model_unreachable", "The model's server cannot be reached.")
         case _:

@@ -17,9 +17,11 @@ class SqlOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pending(self, limit: int) -> Sequence[RecordedEvent]:
+    def pending(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
         with self._database.reading() as connection:
-            rows = connection.execute(select(outbox).order_by(outbox.c.number).limit(limit)).all()
+            rows = connection.execute(
+                select(outbox).where(outbox.c.number > after).order_by(outbox.c.number).limit(limit)
+            ).all()
         return [RecordedEvent(row.number, row.name, row.subject_id, row.payload) for row in rows]
 
     def delivered(self, numbers: Sequence[int]) -> None:

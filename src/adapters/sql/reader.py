@@ -7,29 +7,12 @@ import re
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    Select,
-    and_,
-    column,
-    func,
-    literal_column,
-    select,
-    table,
-    true,
-)
+from sqlalchemy import Connection, Row, Select, and_, column, func, literal_column, select, table, true
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.engine import Database
 from adapters.sql.tables import conversations, deletions, messages, replies, rooms
-from application.documents import (
-    conversation_document,
-    message_document,
-    page_document,
-    reply_document,
-    room_document,
-)
+from application.documents import conversation_document, message_document, page_document, reply_document, room_document
 from application.ports.persistence import Document, MessagePage, Page
 from domain.conversations import Conversation, Message
 from domain.errors import NotFound
@@ -105,11 +88,7 @@ class SqlReader:
             counting = select(func.coalesce(func.sum(conversations.c.message_count), 0)).where(of_room)
             total = connection.execute(counting).scalar_one()
             wanted = select(messages).join(conversations).where(of_room, _current)
-            order = (
-                messages.c.created_at,
-                messages.c.conversation_id,
-                messages.c.position,
-            )
+            order = (messages.c.created_at, messages.c.conversation_id, messages.c.position)
             found_messages = connection.execute(
                 wanted.order_by(*(key.desc() if page.descending else key for key in order))
                 .limit(page.limit)
@@ -177,7 +156,7 @@ class SqlReader:
         return document
 
     def search(self, principal: Principal, query: str, page: Page) -> Document:
-        match = _match(query)
+        match = _match(principal.key, query)
         if not match:
             return page_document([], total=0, limit=page.limit, offset=page.offset)
         matching = (
@@ -186,16 +165,13 @@ class SqlReader:
                 conversations.c.id.label("found_in"),
                 conversations.c.title,
                 conversations.c.room_id,
-                func.snippet(literal_column("messages_fts"), 0, *_MARKS, "…", 24).label("snippet"),
+                func.snippet(literal_column("messages_fts"), 1, *_MARKS, "…", 24).label("snippet"),
             )
             .select_from(_fts)
             .join(messages, messages.c.number == _fts.c.rowid)
             .join(conversations, conversations.c.id == messages.c.conversation_id)
             .where(
-                literal_column("messages_fts").op("MATCH")(match),
-                conversations.c.owner == principal.key,
-                _present,
-                _current,
+                literal_column("messages_fts").op("MATCH")(match), messages.c.owner == principal.key, _present, _current
             )
         )
         with self._database.reading() as connection:
@@ -206,11 +182,7 @@ class SqlReader:
         items = [
             {
                 "message": message_document(cast(Message, row)),
-                "conversation": {
-                    "id": row.found_in,
-                    "title": row.title,
-                    "room_id": row.room_id,
-                },
+                "conversation": {"id": row.found_in, "title": row.title, "room_id": row.room_id},
                 "snippet": _marked(row.snippet),
             }
             for row in rows
@@ -245,16 +217,11 @@ def _room_documents(connection: Connection, found: Any) -> list[Document]:
             conversations.c.room_id,
             conversations.c.last_message,
             func.row_number()
-            .over(
-                partition_by=conversations.c.room_id,
-                order_by=conversations.c.last_activity_at.desc(),
-            )
+            .over(partition_by=conversations.c.room_id, order_by=conversations.c.last_activity_at.desc())
             .label("place"),
         )
         .where(
-            conversations.c.room_id.in_([row.id for row in found]),
-            _present,
-            conversations.c.last_message.is_not(None),
+            conversations.c.room_id.in_([row.id for row in found]), _present, conversations.c.last_message.is_not(None)
         )
         .subquery()
     )
@@ -292,10 +259,14 @@ def _present_and_authorised(found: Row[Any] | None, kind: str, wanted: UUID, pri
     return found
 
 
-def _match(query: str) -> str:
-    """An FTS5 query for messages that hold every word; the last may be the beginning of one."""
+def _match(owner: str, query: str) -> str:
+    """An FTS5 query for an owner's messages that hold every word; the last may be the beginning of one."""
     words = re.findall(r"\w+", query)
-    return " ".join(f'"{word}"' for word in words) + "*" if words else ""
+    if not words:
+        return ""
+    begins = "*" if len(words[-1]) > 1 else ""
+    every = " ".join(f'"{word}"' for word in words)
+    return f"owner:{owner.encode().hex().upper()} AND content:({every}{begins})"
 
 
 def _marked(snippet: str) -> str:

@@ -69,21 +69,14 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 def _words(kind: type[Any], length: int = 20) -> Enum:
     """An enumeration as its words: a new word needs no change of the type."""
     return Enum(
-        kind,
-        native_enum=False,
-        create_constraint=False,
-        length=length,
-        values_callable=lambda k: [e.value for e in k],
+        kind, native_enum=False, create_constraint=False, length=length, values_callable=lambda k: [e.value for e in k]
     )
 
 
 _LIVE = text(f"status IN ({', '.join(repr(status.value) for status in sorted(LIVE))})")
 
 visitors = Table(
-    "visitors",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("created_at", UtcDateTime, nullable=False),
+    "visitors", metadata, Column("id", Uuid, primary_key=True), Column("created_at", UtcDateTime, nullable=False)
 )
 
 deletions = Table(
@@ -144,6 +137,7 @@ messages = Table(
     Column("number", _Number, primary_key=True, autoincrement=True),
     Column("id", Uuid, nullable=False),
     Column("conversation_id", ForeignKey("conversations.id"), nullable=False),
+    Column("owner", String(220), nullable=False),
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("role", _words(Role), nullable=False),
@@ -157,6 +151,7 @@ messages = Table(
     Column("superseded_by", Uuid),
     UniqueConstraint("id"),
     UniqueConstraint("conversation_id", "position", "version"),
+    Index(None, "superseded_by"),
     CheckConstraint("position >= 1", name="position_from_1"),
 )
 
@@ -183,21 +178,9 @@ replies = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
-    Index(
-        "uq_replies_one_live",
-        "conversation_id",
-        unique=True,
-        sqlite_where=_LIVE,
-        postgresql_where=_LIVE,
-    ),
+    Index("uq_replies_one_live", "conversation_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_replies_live_owner", "owner", sqlite_where=_LIVE, postgresql_where=_LIVE),
-    Index(
-        "ix_replies_live_status",
-        "status",
-        "created_at",
-        sqlite_where=_LIVE,
-        postgresql_where=_LIVE,
-    ),
+    Index("ix_replies_live_status", "status", "created_at", sqlite_where=_LIVE, postgresql_where=_LIVE),
 )
 
 outbox = Table(

@@ -14,21 +14,13 @@ from sqlalchemy import Connection, Select, func, insert, select
 from sqlalchemy.orm import Session
 
 from adapters.sql.engine import Database, translated
-from adapters.sql.tables import (
-    conversations,
-    map_entities,
-    messages,
-    outbox,
-    replies,
-    rooms,
-    visitors,
-)
+from adapters.sql.tables import conversations, map_entities, messages, outbox, replies, rooms, visitors
 from domain.conversations import Conversation, Message
 from domain.deletions import Deletion
 from domain.errors import NotFound
 from domain.events import Event, Recorder
 from domain.identity import Principal
-from domain.replies import LIVE, Reply, ReplyStatus
+from domain.replies import LIVE, Reply
 from domain.rooms import Room
 
 _Deletable = TypeVar("_Deletable", Room, Conversation)
@@ -43,7 +35,7 @@ class _Kept:
         self.session = Session(bind=connection, expire_on_commit=False)
         self.met: dict[int, Recorder] = {}
 
-    def add(self, entity: Recorder | Deletion) -> None:
+    def add(self, entity: Recorder | Message | Deletion) -> None:
         """Write it now: rows refer to each other, so they are written in the order that the caller adds them."""
         self.session.add(entity)
         self.session.flush()
@@ -89,10 +81,7 @@ class SqlUnitOfWork:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._kept.session.close()
         self._transaction.__exit__(kind, error, trace)
@@ -158,10 +147,19 @@ class SqlMessages:
         self._kept.add(message)
 
     def get(self, message_id: UUID) -> Message:
-        message = self._kept.get(Message, message_id)
+        message = self._kept.session.get(Message, message_id)
         if message is None:
             raise NotFound("message", message_id)
         return message
+
+    def versions(self, conversation_id: UUID, position: int) -> int:
+        counting = select(func.count()).where(
+            messages.c.conversation_id == conversation_id, messages.c.position == position
+        )
+        return self._kept.session.execute(counting).scalar_one()
+
+    def superseded_by(self, reply_id: UUID) -> Message | None:
+        return self._kept.session.scalars(select(Message).where(messages.c.superseded_by == reply_id)).one_or_none()
 
     def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
         wanted = (
@@ -174,7 +172,7 @@ class SqlMessages:
             .order_by(messages.c.position.desc())
             .limit(limit)
         )
-        return self._kept.all(wanted)[::-1]
+        return self._kept.session.scalars(wanted).all()[::-1]
 
 
 class SqlReplies:
@@ -196,16 +194,6 @@ class SqlReplies:
     def count_live(self, owner: str) -> int:
         counting = select(func.count()).where(replies.c.owner == owner, replies.c.status.in_(LIVE))
         return self._kept.session.execute(counting).scalar_one()
-
-    def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
-        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)
-        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
-
-    def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
-        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.RUNNING)
-        if expired_at is not None:
-            wanted = wanted.where(replies.c.lease_until <= expired_at)
-        return self._kept.session.execute(wanted.order_by(replies.c.created_at).limit(limit)).scalars().all()
 
 
 class SqlDeletions:
@@ -235,11 +223,7 @@ class SqlVisitors:
 
 
 def _authorised(
-    thing: _Deletable | None,
-    kind: str,
-    wanted: UUID,
-    principal: Principal,
-    deleted: bool | None,
+    thing: _Deletable | None, kind: str, wanted: UUID, principal: Principal, deleted: bool | None
 ) -> _Deletable:
     owned = _owned(thing, kind, wanted, principal)
     if deleted is not None and (owned.deletion_id is not None) is not deleted:
@@ -256,8 +240,4 @@ def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) 
 
 def _row(event: Event) -> dict[str, Any]:
     values = {field.name: getattr(event, field.name) for field in fields(event)}
-    return {
-        "name": type(event).__name__,
-        "subject_id": event.subject_id,
-        "payload": values,
-    }
+    return {"name": type(event).__name__, "subject_id": event.subject_id, "payload": values}

@@ -16,6 +16,9 @@ from domain.identity import Principal
 from domain.limits import Limits
 from domain.replies import Reply
 
+_INTERRUPTS = 3
+"""How many replies one question stops at most: others may be asking, and interrupting, at the same time."""
+
 
 class OnConflict(StrEnum):
     """What to do about a reply in the making: refuse the question, or stop the reply and keep its text."""
@@ -52,16 +55,21 @@ class AskQuestionHandler:
     limits: Limits
 
     def __call__(self, command: AskQuestion) -> tuple[Message, Reply]:
-        try:
-            question, reply = self._post(command)
-        except Conflict as conflict:
-            if conflict.slug != "reply_in_progress" or command.on_conflict is OnConflict.REJECT:
-                raise
-            live = UUID(str(conflict.details["reply_id"]))
-            self.cancel(CancelReply(principal=command.principal, reply_id=live, insist=True))
-            question, reply = self._post(command)
+        question, reply = self._post_interrupting(command)
         self.queue.dispatch(reply.id)
         return question, reply
+
+    def _post_interrupting(self, command: AskQuestion) -> tuple[Message, Reply]:
+        interrupts = _INTERRUPTS if command.on_conflict is OnConflict.INTERRUPT else 0
+        while True:
+            try:
+                return self._post(command)
+            except Conflict as conflict:
+                if conflict.slug != "reply_in_progress" or not interrupts:
+                    raise
+                interrupts -= 1
+                live = UUID(str(conflict.details["reply_id"]))
+            self.cancel(CancelReply(principal=command.principal, reply_id=live, insist=True))
 
     def _post(self, command: AskQuestion) -> tuple[Message, Reply]:
         with self.start_work() as work:
@@ -108,9 +116,11 @@ class RegenerateReplyHandler:
             reply = work.replies.peek(command.reply_id, for_=command.principal)
             conversation = work.conversations.get(reply.conversation_id, for_=command.principal)
             conversation.require_no_live_reply()
+            answer = work.messages.get(command.reply_id)
             anew = conversation.regenerate(
-                work.messages.get(command.reply_id),
+                answer,
                 reply_id=self.new_id(),
+                versions=work.messages.versions(conversation.id, answer.position),
                 live_replies=work.replies.count_live(conversation.owner),
                 limits=self.limits,
                 now=self.now(),

@@ -65,12 +65,22 @@ class Prompt:
 
 
 class ModelStream(Protocol):
-    """One answer on its way. Iterating yields pieces of text and raises ModelError."""
+    """One answer on its way. Iterating yields pieces of text and raises ModelError.
+
+    Whoever iterated calls `release` at the end, whatever the end was.
+    """
 
     def __iter__(self) -> Iterator[str]: ...
 
-    def close(self) -> None:
-        """Give up the answer, from any thread: the upstream connection is closed and iteration ends."""
+    def abort(self) -> None:
+        """Give the answer up, from any thread and at any time: the upstream connection is cut, iteration ends.
+
+        Does nothing to an answer that has come to its end.
+        """
+        ...
+
+    def release(self) -> None:
+        """Let go of the connection, so that another answer can use it if this one was read to its end."""
         ...
 
     @property

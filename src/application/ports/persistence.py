@@ -73,6 +73,14 @@ class Messages(Protocol):
         """The message; authorise through its conversation. Raises NotFound."""
         ...
 
+    def versions(self, conversation_id: UUID, position: int) -> int:
+        """How many versions of the answer at a position there are, the superseded included."""
+        ...
+
+    def superseded_by(self, reply_id: UUID) -> Message | None:
+        """The answer that gave way to this reply, if it was to be a new version of one."""
+        ...
+
     def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
         """The last `limit` current messages below position `before`, oldest first."""
         ...
@@ -93,14 +101,6 @@ class Replies(Protocol):
 
     def count_live(self, owner: str) -> int:
         """How many of `owner`'s replies wait or run."""
-        ...
-
-    def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
-        """The replies that were queued before a time and not yet claimed, oldest first."""
-        ...
-
-    def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
-        """The running replies, or only those whose lease is over at a time, oldest first."""
         ...
 
 
@@ -149,10 +149,7 @@ class UnitOfWork(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
     def commit(self) -> None: ...
@@ -172,14 +169,22 @@ class Checkpoint:
     lease_until: datetime
 
 
-class Checkpoints(Protocol):
-    """Where running replies are saved: each in a transaction of its own, and as cheaply as the store can."""
+class LiveReplies(Protocol):
+    """What workers and upkeep do to live replies many times a second: without entities, as cheaply as the store can."""
 
     def save(self, checkpoint: Checkpoint) -> bool:
-        """Write text and lease under the epoch; says whether a cancel was requested.
+        """Write text and lease under the epoch, in a transaction of its own; says whether a cancel was requested.
 
         Raises LeaseLost, or StorageUnavailable.
         """
+        ...
+
+    def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
+        """The replies that were queued before a time and not yet claimed, oldest first."""
+        ...
+
+    def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
+        """The running replies, or only those whose lease is over at a time, oldest first."""
         ...
 
 
@@ -196,8 +201,8 @@ class RecordedEvent:
 class Outbox(Protocol):
     """The events that were committed and not yet delivered to every subscriber."""
 
-    def pending(self, limit: int) -> Sequence[RecordedEvent]:
-        """The oldest undelivered events, reserved for the caller until `delivered` or its end."""
+    def pending(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
+        """The oldest undelivered events numbered above `after`."""
         ...
 
     def delivered(self, numbers: Sequence[int]) -> None:

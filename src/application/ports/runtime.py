@@ -18,13 +18,7 @@ Now = Callable[[], datetime]
 """The present time, aware, in UTC."""
 
 TERMINAL_EVENTS = frozenset(
-    {
-        "reply.completed",
-        "reply.cancelled",
-        "reply.failed",
-        "reply.timed_out",
-        "reply.interrupted",
-    }
+    {"reply.completed", "reply.cancelled", "reply.failed", "reply.timed_out", "reply.interrupted"}
 )
 
 
@@ -46,7 +40,7 @@ class ReplyLog(Protocol):
     """The append-only log of each reply. Reads are by number; `wait` only wakes.
 
     One owner writes a log at a time, and numbers its events itself; an owner with an older epoch
-    is refused. A log lives for an hour after its end, and may be lost before that.
+    is refused. A log lives for a while after its end (an hour by default), and may be lost before that.
     """
 
     def open(self, reply_id: UUID, *, epoch: int, first_seq: int) -> int:

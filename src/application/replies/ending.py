@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from application.documents import message_document
-from application.ports.persistence import StartWork
-from application.ports.runtime import Cancellations, Now, ReplyLog
+from application.ports.persistence import Document, StartWork
+from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
 from application.replies.watching import ReplyWatcher, terminal_entry
 from domain.conversations import Message
 from domain.errors import LeaseLost
@@ -35,7 +35,8 @@ class ReplyEnding:
             conversation = work.conversations.get(conversation_id, for_=SYSTEM, deleted=None)
             reply = work.replies.get(reply_id, for_=SYSTEM)
             reply.end(outcome, epoch=epoch, final_seq=final_seq, now=self.now())
-            message = conversation.take_answer(reply, self.now())
+            replaced = work.messages.superseded_by(reply_id) if reply.version > 1 else None
+            message = conversation.take_answer(reply, self.now(), instead_of=replaced)
             work.messages.add(message)
             work.commit()
         entry = terminal_entry(final_seq, message.status, message_document(message), message.error)
@@ -43,23 +44,26 @@ class ReplyEnding:
         return message
 
     def take_over(self, reply_id: UUID, *, if_: Callable[[Reply, datetime], bool]) -> ReplyStatus | None:
-        """Fence out the owner of a live reply that meets a condition, and requeue or end it; its new status.
+        """Shut out the owner of a live reply that meets a condition, then requeue or end it; its new status.
 
-        None when the condition does not hold (any more). If the caller dies half-way, the lease
-        of its take-over runs out and the next reaper does it again.
+        None when the condition does not hold (any more). If the caller dies half-way, its own lease
+        runs out and the next reaper does it again.
         """
         with self.start_work() as work:
             reply = work.replies.get(reply_id, for_=SYSTEM)
             if not reply.is_live or not if_(reply, self.now()):
                 return None
-            if reply.status is ReplyStatus.RUNNING and reply.requeue(self.now()):
-                work.commit()
-                return reply.status
-            reply.take_over(self.now())
+            reply.fence(self.now())
             work.commit()
-        final_seq = self.log.open(reply_id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
-        outcome = reply.abandoned_outcome()
-        self.end(reply_id, outcome, epoch=reply.epoch, final_seq=final_seq)
+        next_seq = self.log.open(reply_id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
+        emitted = max(reply.text, said(self.log.read(reply_id, after=-1)), key=len)
+        if reply.can_be_tried_again(emitted):
+            with self.start_work() as work:
+                work.replies.get(reply_id, for_=SYSTEM).requeue(epoch=reply.epoch, now=self.now())
+                work.commit()
+            return ReplyStatus.QUEUED
+        outcome = reply.abandoned_outcome(emitted)
+        self.end(reply_id, outcome, epoch=reply.epoch, final_seq=next_seq)
         return outcome.status
 
 
@@ -87,28 +91,38 @@ class CancelReplyHandler:
     now: Now
     patience: float = 2.0
 
-    def __call__(self, command: CancelReply) -> Reply:
+    def __call__(self, command: CancelReply) -> Document:
         with self.start_work() as work:
             conversation_id = work.replies.peek(command.reply_id, for_=command.principal).conversation_id
             work.conversations.get(conversation_id, for_=command.principal)
             reply = work.replies.get(command.reply_id, for_=command.principal)
-            if not reply.is_live:
-                return reply
+            was_live = reply.is_live
             reply.request_cancel(self.now())
             work.commit()
-        self._stop(command, reply)
-        with self.start_work() as work:
-            return work.replies.peek(command.reply_id, for_=command.principal)
+        if was_live:
+            self._stop(reply, insist=command.insist)
+        return self.watcher.reader.reply(command.reply_id, command.principal)
 
-    def _stop(self, command: CancelReply, reply: Reply) -> None:
+    def _stop(self, reply: Reply, *, insist: bool) -> None:
         try:
             if reply.status is ReplyStatus.QUEUED and self.ending.take_over(reply.id, if_=_still_queued):
                 return
             self.cancellations.announce(reply.id)
-            if not self.watcher.sees_end(reply.id, within=self.patience) and command.insist:
+            if not self.watcher.sees_end(reply.id, within=self.patience) and insist:
                 self.ending.take_over(reply.id, if_=_always)
         except LeaseLost:
             pass  # Somebody else ended it at the same moment, which is all that was asked for.
+
+
+def said(entries: Sequence[LogEntry]) -> str:
+    """The text that a log's last attempt has emitted."""
+    text = ""
+    for entry in entries:
+        if entry.event == "reply.started":
+            text = ""
+        elif entry.event == "reply.delta":
+            text += entry.data["text"]
+    return text
 
 
 def _always(reply: Reply, now: datetime) -> bool:

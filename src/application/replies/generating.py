@@ -7,24 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
-from application.ports.language import (
-    Knowledge,
-    LanguageModel,
-    ModelError,
-    ModelStream,
-    Passage,
-    Prompt,
-)
-from application.ports.persistence import (
-    Checkpoint,
-    Checkpoints,
-    ConcurrentChange,
-    StartWork,
-    StorageUnavailable,
-)
+from application.ports.language import Knowledge, LanguageModel, ModelError, ModelStream, Passage, Prompt
+from application.ports.persistence import Checkpoint, ConcurrentChange, LiveReplies, StartWork, StorageUnavailable
 from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
@@ -44,7 +30,8 @@ class Pace:
 
     The first delta leaves at once, later ones together after `coalesce`. Text is checkpointed
     every `checkpoint`, the lease renewed every `renew` at the latest. A reply that takes longer
-    than `timeout`, or whose model says nothing for `idle_timeout`, ends as timed out.
+    than `timeout`, or whose model says nothing for `idle_timeout`, ends as timed out; if the model
+    has not said a word by then, the fallback answers, for as long again.
     """
 
     coalesce: float = 0.03
@@ -64,7 +51,7 @@ class GenerateReply:
     """
 
     start_work: StartWork
-    checkpoints: Checkpoints
+    live: LiveReplies
     log: ReplyLog
     cancellations: Cancellations
     ending: ReplyEnding
@@ -96,10 +83,9 @@ class GenerateReply:
         for attempt in list(self._attempts):
             attempt.hand_over()
 
-    @property
-    def running(self) -> int:
-        """How many replies are being written here."""
-        return len(self._attempts)
+    def writes(self, reply_id: UUID) -> bool:
+        """Whether this process is writing the reply."""
+        return any(attempt.reply_id == reply_id for attempt in self._attempts)
 
 
 class _Attempt:
@@ -111,7 +97,7 @@ class _Attempt:
 
     def __init__(self, task: GenerateReply, reply_id: UUID) -> None:
         self._task = task
-        self._reply_id = reply_id
+        self.reply_id = reply_id
         self._wake = threading.Event()
         self._cancelled = False
         self._handed_over = False
@@ -145,14 +131,10 @@ class _Attempt:
         except LeaseLost:
             raise
         except Exception:
-            log.exception("reply %s: unexpected failure", self._reply_id)
-            outcome = self._outcome(
-                ReplyStatus.FAILED,
-                "internal_error",
-                "Something went wrong on our side.",
-            )
+            log.exception("reply %s: unexpected failure", self.reply_id)
+            outcome = self._outcome(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
         if outcome is None:
-            self._task.ending.take_over(self._reply_id, if_=lambda reply, now: reply.epoch == self._epoch)
+            self._task.ending.take_over(self.reply_id, if_=lambda reply, now: reply.epoch == self._epoch)
             return
         self._emit_delta()
         sources = cited(self._text, passages)
@@ -163,34 +145,21 @@ class _Attempt:
         if self._first_delta_at is not None:
             metadata["time_to_first_token_ms"] = _milliseconds(self._first_delta_at - started)
         self._end(
-            Outcome(
-                status=outcome.status,
-                text=self._text,
-                error=outcome.error,
-                sources=sources,
-                metadata=metadata,
-            )
+            Outcome(status=outcome.status, text=self._text, error=outcome.error, sources=sources, metadata=metadata)
         )
 
     def _claim(self) -> tuple[Reply, Sequence[Message]]:
         """Become the owner; raises Conflict when somebody else is or was."""
         task = self._task
         with task.start_work() as work:
-            reply = work.replies.get(self._reply_id, for_=SYSTEM)
+            reply = work.replies.get(self.reply_id, for_=SYSTEM)
             first_seq = reply.claim(task.now())
             history = work.messages.window(reply.conversation_id, before=reply.position, limit=task.history)
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
-        self._next_seq = task.log.open(self._reply_id, epoch=self._epoch, first_seq=first_seq)
-        self._append(
-            "reply.started",
-            {
-                "reply_id": str(reply.id),
-                "agent": reply.agent,
-                "attempt": reply.attempts,
-            },
-        )
+        self._next_seq = task.log.open(self.reply_id, epoch=self._epoch, first_seq=first_seq)
+        self._append("reply.started", {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts})
         return reply, history
 
     def _passages_for(self, history: Sequence[Message]) -> Sequence[Passage]:
@@ -199,10 +168,7 @@ class _Attempt:
         try:
             return self._task.knowledge.search(history[-1].content, limit=self._task.passages)
         except Exception:
-            log.exception(
-                "reply %s: answering without passages, the search failed",
-                self._reply_id,
-            )
+            log.exception("reply %s: answering without passages, the search failed", self.reply_id)
             return ()
 
     def _answer(self, prompt: Prompt, started: float, metadata: dict[str, object]) -> Outcome | None:
@@ -212,14 +178,9 @@ class _Attempt:
             return self._outcome(ReplyStatus.CANCELLED)
         outcome, failure = self._pump(task.model.stream(prompt), started, metadata)
         if failure is not None and not self._text and task.fallback is not None:
-            log.warning(
-                "reply %s: %s (%s), answering from the fallback",
-                self._reply_id,
-                failure,
-                failure.slug,
-            )
+            log.warning("reply %s: %s (%s), answering from the fallback", self.reply_id, failure, failure.slug)
             metadata["fallback"] = {"code": failure.slug, "message": failure.message}
-            outcome, failure = self._pump(task.fallback.stream(prompt), started, metadata)
+            outcome, failure = self._pump(task.fallback.stream(prompt), time.monotonic(), metadata)
         if failure is not None:
             status = ReplyStatus.TIMED_OUT if failure.slug == "model_timeout" else ReplyStatus.FAILED
             return self._outcome(status, failure.slug, failure.message)
@@ -232,7 +193,7 @@ class _Attempt:
         try:
             return self._flow(source, started)
         finally:
-            stream.close()
+            stream.abort()
             metadata.update(stream.metadata)
 
     def _flow(self, source: ModelReader, started: float) -> tuple[Outcome | None, ModelError | None]:
@@ -259,34 +220,30 @@ class _Attempt:
             if self._handed_over:
                 self._checkpoint()
                 return None, None
+            if over and source.failure is None and not self._text:
+                return None, ModelError("model_failed", "The model ended its answer without a word.")
             if over:
                 return self._outcome(ReplyStatus.COMPLETED), source.failure
             if now >= deadline:
-                return self._outcome(
-                    ReplyStatus.TIMED_OUT,
-                    "reply_timeout",
-                    f"The reply took longer than {pace.timeout:g} seconds.",
-                ), None
+                return self._late("reply_timeout", f"The reply took longer than {pace.timeout:g} seconds.")
             if now >= last_piece + pace.idle_timeout:
-                return self._outcome(
-                    ReplyStatus.TIMED_OUT,
-                    "model_timeout",
-                    f"The model said nothing for {pace.idle_timeout:g} seconds.",
-                ), None
+                return self._late("model_timeout", f"The model said nothing for {pace.idle_timeout:g} seconds.")
             waiting = self._emitted < len(self._text)
             source.wakes = not waiting
             if source.has_more and not waiting:
                 continue
-            due = [
-                deadline,
-                last_piece + pace.idle_timeout,
-                self._last_save + pace.renew,
-            ]
+            due = [deadline, last_piece + pace.idle_timeout, self._last_save + pace.renew]
             if waiting:
                 due.append(last_emit + pace.coalesce)
             if self._saved < len(self._text):
                 due.append(self._last_save + pace.checkpoint)
             self._wake.wait(max(0.0, min(due) - time.monotonic()))
+
+    def _late(self, code: str, message: str) -> tuple[Outcome | None, ModelError | None]:
+        """A model that has said nothing yet has failed, and may be replaced; else what it said is kept."""
+        if not self._text:
+            return None, ModelError("model_timeout", message)
+        return self._outcome(ReplyStatus.TIMED_OUT, code, message), None
 
     def _emit_delta(self) -> None:
         if self._emitted == len(self._text):
@@ -297,11 +254,7 @@ class _Attempt:
         self._emitted = len(self._text)
 
     def _append(self, event: str, data: dict[str, object]) -> None:
-        self._task.log.append(
-            self._reply_id,
-            epoch=self._epoch,
-            entry=LogEntry(self._next_seq, event, data),
-        )
+        self._task.log.append(self.reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
         self._next_seq += 1
 
     def _checkpoint(self) -> None:
@@ -309,47 +262,36 @@ class _Attempt:
         task = self._task
         self._last_save = time.monotonic()
         checkpoint = Checkpoint(
-            reply_id=self._reply_id,
+            reply_id=self.reply_id,
             epoch=self._epoch,
             text=self._text,
             seq_ceiling=self._next_seq + SEQ_RESERVE,
             lease_until=task.now() + LEASE,
         )
         try:
-            cancel_requested = task.checkpoints.save(checkpoint)
+            cancel_requested = task.live.save(checkpoint)
         except StorageUnavailable:
-            log.warning("reply %s: could not checkpoint", self._reply_id, exc_info=True)
+            log.warning("reply %s: could not checkpoint", self.reply_id, exc_info=True)
             return
         self._saved = len(checkpoint.text)
         self._cancelled = self._cancelled or cancel_requested
 
     def _end(self, outcome: Outcome) -> None:
-        """End as the owner, again and again for as long as the lease allows; after that it is the reaper's."""
+        """End as the owner, again and again until it is written: only here is all of the text."""
         task = self._task
         pause = 0.1
-        give_up_at: datetime = task.now() + LEASE
         while True:
             try:
-                task.ending.end(self._reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq)
+                task.ending.end(self.reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq)
                 return
             except (StorageUnavailable, ConcurrentChange):
-                if task.now() >= give_up_at:
-                    raise
-                log.warning(
-                    "reply %s: could not be ended, trying again",
-                    self._reply_id,
-                    exc_info=True,
-                )
-                self._wake.clear()
-                self._wake.wait(pause)
+                log.warning("reply %s: could not be ended, trying again", self.reply_id, exc_info=True)
+                time.sleep(pause)
                 pause = min(2 * pause, 2.0)
 
     @staticmethod
     def _outcome(status: ReplyStatus, code: str | None = None, message: str | None = None) -> Outcome:
-        return Outcome(
-            status=status,
-            error={"code": code, "message": message or ""} if code else None,
-        )
+        return Outcome(status=status, error={"code": code, "message": message or ""} if code else None)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -51,3 +51,4 @@ class ModelReader:
         finally:
             self.over = True
             self._wake.set()
+            self._stream.release()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.ports.persistence import StartWork
+from application.ports.persistence import LiveReplies
 from application.ports.runtime import Now, ReplyQueue
 from application.replies.ending import ReplyEnding
 from domain.errors import LeaseLost
 from domain.replies import Reply, ReplyStatus
+
+log = logging.getLogger(__name__)
 
 _BATCH = 500
 
@@ -22,15 +26,14 @@ class SweepReplies:
     Dispatching one that a worker is about to claim is harmless: only one claim succeeds.
     """
 
-    start_work: StartWork
+    live: LiveReplies
     queue: ReplyQueue
     now: Now
     after: timedelta = timedelta(seconds=2)
 
     def __call__(self) -> int:
         """How many were dispatched."""
-        with self.start_work() as work:
-            waiting = work.replies.queued(before=self.now() - self.after, limit=_BATCH)
+        waiting = self.live.queued(before=self.now() - self.after, limit=_BATCH)
         for reply_id in waiting:
             self.queue.dispatch(reply_id)
         return len(waiting)
@@ -38,11 +41,16 @@ class SweepReplies:
 
 @dataclass(frozen=True, slots=True)
 class ReapReplies:
-    """Takes over running replies whose lease is over, and dispatches those that can be tried again."""
+    """Takes over running replies whose lease is over, and dispatches those that can be tried again.
 
-    start_work: StartWork
+    What this very process is writing is left alone: a process that was stopped for a while, or
+    whose clock was set, is not dead.
+    """
+
+    live: LiveReplies
     ending: ReplyEnding
     queue: ReplyQueue
+    writes: Callable[[UUID], bool]
     now: Now
 
     def __call__(self, *, orphans: bool = False) -> list[tuple[UUID, ReplyStatus]]:
@@ -51,21 +59,25 @@ class ReapReplies:
         With `orphans` the leases are not waited for: only for a process that knows that no other
         one can own a reply.
         """
-        condition = _is_running if orphans else _is_expired
-        with self.start_work() as work:
-            candidates = work.replies.running(expired_at=None if orphans else self.now(), limit=_BATCH)
+        abandoned = _is_running if orphans else _is_expired
+        candidates = self.live.running(expired_at=None if orphans else self.now(), limit=_BATCH)
         reaped = []
         for reply_id in candidates:
-            try:
-                status = self.ending.take_over(reply_id, if_=condition)
-            except LeaseLost:
-                continue
-            if status is None:
-                continue
+            status = None if self.writes(reply_id) else self._take_over(reply_id, abandoned)
             if status is ReplyStatus.QUEUED:
                 self.queue.dispatch(reply_id)
-            reaped.append((reply_id, status))
+            if status is not None:
+                reaped.append((reply_id, status))
         return reaped
+
+    def _take_over(self, reply_id: UUID, abandoned: Callable[[Reply, datetime], bool]) -> ReplyStatus | None:
+        try:
+            return self.ending.take_over(reply_id, if_=abandoned)
+        except LeaseLost:
+            return None
+        except Exception:
+            log.exception("reply %s could not be reaped and will be tried again", reply_id)
+            return None
 
 
 def _is_running(reply: Reply, now: datetime) -> bool:

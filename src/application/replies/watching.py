@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from application.ports.persistence import Document, Reader
+from application.ports.persistence import Document, Reader, StorageUnavailable
 from application.ports.runtime import LogEntry, ReplyLog
+from domain.errors import NotFound
 from domain.identity import Principal
 from domain.replies import ReplyStatus
 
@@ -18,11 +20,7 @@ _LOOK_AGAIN = 5.0
 
 def terminal_entry(seq: int, status: str, message: Document, error: dict[str, str] | None) -> LogEntry:
     """The one event that ends a log."""
-    return LogEntry(
-        seq,
-        f"reply.{status}",
-        {"message": message, "error": error} if error else {"message": message},
-    )
+    return LogEntry(seq, f"reply.{status}", {"message": message, "error": error} if error else {"message": message})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +38,11 @@ class ReplyWatcher:
 
     log: ReplyLog
     reader: Reader
-    heartbeat: float = 15.0
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process is about to end: every wait returns and every watch ends, to go on elsewhere."""
 
     def __call__(self, query: WatchReply) -> Iterator[Sequence[LogEntry]] | None:
-        """The entries in order up to the terminal one, as they come; an empty batch is a heartbeat.
+        """The entries in order up to the terminal one, as they come; an empty batch every few seconds without any.
 
         None instead of an iterator when the watcher has seen the end already. Raises NotFound or
         Forbidden before anything is yielded.
@@ -66,7 +65,7 @@ class ReplyWatcher:
         """Whether the terminal event arrives within so many seconds."""
         deadline = time.monotonic() + within
         after = -1
-        while True:
+        while not self.stopping.is_set():
             entries = self.log.read(reply_id, after=after)
             if entries:
                 after = entries[-1].seq
@@ -75,12 +74,12 @@ class ReplyWatcher:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self.log.wait(reply_id, after=after, timeout=left)
+            self.log.wait(reply_id, after=after, timeout=min(_LOOK_AGAIN, left))
+        return False
 
     def _follow(self, query: WatchReply, reply: Document) -> Iterator[Sequence[LogEntry]]:
         after = query.after
-        beat = time.monotonic() + self.heartbeat
-        while True:
+        while not self.stopping.is_set():
             entries = self.log.read(query.reply_id, after=after)
             if entries:
                 yield entries
@@ -91,12 +90,15 @@ class ReplyWatcher:
                 yield [_snapshot(reply)]
                 return
             asked_at = time.monotonic()
-            if asked_at >= beat:
-                yield ()
-                beat = asked_at + self.heartbeat
-            self.log.wait(query.reply_id, after=after, timeout=min(_LOOK_AGAIN, beat - asked_at))
+            self.log.wait(query.reply_id, after=after, timeout=_LOOK_AGAIN)
             if time.monotonic() >= asked_at + _LOOK_AGAIN:
-                reply = self.reader.reply(query.reply_id, query.principal)
+                yield ()
+                try:
+                    reply = self.reader.reply(query.reply_id, query.principal)
+                except NotFound:
+                    return  # Its conversation was deleted. Whoever comes back is told so.
+                except StorageUnavailable:
+                    continue  # The log may still go on.
 
 
 def _is_live(reply: Document) -> bool:

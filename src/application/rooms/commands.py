@@ -70,12 +70,7 @@ class ChangeRoomHandler:
     def __call__(self, command: ChangeRoom) -> Room:
         with self.start_work() as work:
             room = work.rooms.get(command.room_id, for_=command.principal)
-            room.change(
-                name=command.name,
-                metadata=command.metadata,
-                limits=self.limits,
-                now=self.now(),
-            )
+            room.change(name=command.name, metadata=command.metadata, limits=self.limits, now=self.now())
             work.commit()
         return room
 

@@ -52,13 +52,7 @@ def serve(migrate: bool) -> None:
 
 
 @parley.command()
-@click.option(
-    "--to",
-    "revision",
-    default="head",
-    show_default=True,
-    help="The revision to go forward to.",
-)
+@click.option("--to", "revision", default="head", show_default=True, help="The revision to go forward to.")
 @click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
 def migrate(revision: str, down_to: str | None) -> None:
     """Bring the database to the revision that this version needs, or to another one."""
@@ -79,10 +73,7 @@ def doctor() -> None:
     container = _container(checked=False)
     table = Table("part", "state", "what answers", box=None)
     healthy = True
-    checks = {
-        "schema": container.schema().require_current,
-        **container.application().parts,
-    }
+    checks = {"schema": container.schema().require_current, **container.application().parts}
     for part, check in checks.items():
         try:
             answer, state = check() or "up to date", "[green]ok[/]"
@@ -135,25 +126,12 @@ def list_rooms(owner: str | None, deleted: bool, limit: int, offset: int) -> Non
 
     page = Page(limit=limit, offset=offset)
     found = _container().application().read.rooms_of(owner, deleted=deleted, page=page)
-    columns = [
-        "id",
-        "owner",
-        "name",
-        "conversations",
-        "messages",
-        "deleted" if deleted else "last active",
-    ]
+    columns = ["id", "owner", "name", "conversations", "messages", "deleted" if deleted else "last active"]
     table = Table(*columns, box=None)
     for room in found["items"]:
         when = room["deleted_at"] if deleted else room["last_activity_at"]
         counts = [str(room["conversation_count"]), str(room["message_count"])]
-        table.add_row(
-            str(room["id"]),
-            room["owner"],
-            room["name"],
-            *counts,
-            f"{when:%Y-%m-%d %H:%M}",
-        )
+        table.add_row(str(room["id"]), room["owner"], room["name"], *counts, f"{when:%Y-%m-%d %H:%M}")
     console = Console()
     if not console.is_terminal:
         console.width = 240

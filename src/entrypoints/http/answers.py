@@ -44,11 +44,7 @@ def data(body: object, status: int = 200, headers: dict[str, str] | None = None)
 
 
 def problem(
-    status: int,
-    code: str,
-    message: str,
-    details: object = None,
-    headers: dict[str, str] | None = None,
+    status: int, code: str, message: str, details: object = None, headers: dict[str, str] | None = None
 ) -> Response:
     """The error envelope."""
     error = {
@@ -74,11 +70,12 @@ def install(app: Flask, new_request_id: Callable[[], object]) -> None:
         response.headers["X-Request-ID"] = g.get("request_id", "")
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
+        if request.path.startswith("/api/"):
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     app.register_error_handler(ParleyError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _failure)
 
 
@@ -99,22 +96,12 @@ def _http_error(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages")
     if status == 422 and messages:
         return _refusal(Invalid(_flattened(messages)))
-    if status == 400 and messages:
-        return problem(400, "malformed_json", "The body is not valid JSON.")
+    if status == 400:
+        return problem(400, "malformed_json", "The body is not valid JSON." if messages else error.description or "")
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Location", "Retry-After")}
     if status < 400:
         return Response(status=status, headers=headers)
-    return problem(
-        status,
-        _HTTP_SLUGS.get(status, "http_error"),
-        error.description or error.name,
-        headers=headers,
-    )
-
-
-def _too_deep(error: RecursionError) -> Response:
-    log.warning("request %s nests too deeply: %s", g.get("request_id"), error)
-    return problem(400, "malformed_json", "The body is nested too deeply.")
+    return problem(status, _HTTP_SLUGS.get(status, "http_error"), error.description or error.name, headers=headers)
 
 
 def _failure(error: Exception) -> Response:
@@ -129,7 +116,7 @@ def _flattened(messages: Any) -> dict[str, str]:
     def collect(path: tuple[str, ...], node: Any) -> None:
         if isinstance(node, dict):
             for key, inner in node.items():
-                collect((*path, str(key)), inner)
+                collect((*path, str(key).encode(errors="backslashreplace").decode()), inner)
         else:
             name = ".".join(part for part in path[1:] if part != "_schema") or "body"
             fields[name] = " ".join(map(str, node)) if isinstance(node, list) else str(node)

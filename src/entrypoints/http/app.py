@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Request, Response, request
 from flask_smorest import Api
 from flask_smorest import Blueprint as ApiBlueprint
+from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from application.facade import Application
 from application.ports.runtime import NewId
 from domain.errors import Invalid
-from entrypoints.http import (
-    answers,
-    auth,
-    conversations,
-    health,
-    replies,
-    rooms,
-    search,
-    visitors,
-)
+from entrypoints.http import answers, auth, conversations, health, replies, rooms, search, visitors
 from entrypoints.http.schemas import ErrorEnvelope
-from entrypoints.http.streaming import EventStreams
 from entrypoints.settings import Settings
 
 _WEB = Path(__file__).resolve().parents[1] / "web"
@@ -40,8 +32,10 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(application: Application, settings: Settings, new_id: NewId, streams: EventStreams) -> Flask:
-    """The HTTP entrypoint of `application`."""
+def create_app(
+    application: Application, settings: Settings, new_id: NewId, essential: Mapping[str, Callable[[], str]]
+) -> Flask:
+    """The HTTP entrypoint of `application`; without its `essential` parts it is alive, but not ready."""
     app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
     app.config.update(
         MAX_CONTENT_LENGTH=_BODY_LIMIT,
@@ -62,13 +56,13 @@ def create_app(application: Application, settings: Settings, new_id: NewId, stre
     for blueprint in (
         visitors.blueprint(application, settings),
         rooms.blueprint(application),
-        conversations.blueprint(application, streams),
-        replies.blueprint(application, streams),
+        conversations.blueprint(application),
+        replies.blueprint(application),
         search.search(application),
         search.agents(application),
     ):
         api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix}")
-    app.register_blueprint(health.blueprint(application))
+    app.register_blueprint(health.blueprint(essential))
     app.register_blueprint(_page())
     return app
 
@@ -79,6 +73,13 @@ class _IdConverter(BaseConverter):
 
 class _Parser(FlaskParser):
     """Refuses unknown keys wherever they are; webargs passes them over in queries."""
+
+    def load_json(self, req: Request, schema: Schema) -> object:
+        """The body. JSON that is too deep, or has numbers too long, for Python is as malformed as any other."""
+        try:
+            return super().load_json(req, schema)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"The body is not JSON that can be read: {error}") from error
 
     DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, str | None]] = {}  # type: ignore[misc] # as webargs says to
 

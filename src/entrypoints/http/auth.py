@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Flask, Response, g, request
 
 from application.facade import Application
@@ -62,21 +60,19 @@ def identify(application: Application) -> Principal | None:
     cookie = request.cookies.get(COOKIE)
     if cookie is None:
         return None
-    origin = request.headers.get("Origin")
-    if request.method not in _SAFE and origin is not None and urlsplit(origin).netloc != request.host:
-        raise Forbidden(f"This request comes from another site ({origin}).", origin=origin)
+    if request.method not in _SAFE:
+        refuse_other_sites()
     return application.tokens.verify(cookie)
+
+
+def refuse_other_sites() -> None:
+    """Raise Forbidden when a browser says that the request was made by another origin's page."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != request.host:
+        raise Forbidden("This request comes from another site.")
 
 
 def remember(response: Response, token: str, seconds: int, *, secure: bool) -> Response:
     """Set the visitor's cookie."""
-    response.set_cookie(
-        COOKIE,
-        token,
-        max_age=seconds,
-        httponly=True,
-        samesite="Lax",
-        secure=secure,
-        path="/",
-    )
+    response.set_cookie(COOKIE, token, max_age=seconds, httponly=True, samesite="Lax", secure=secure, path="/")
     return response

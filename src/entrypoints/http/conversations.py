@@ -16,12 +16,7 @@ from application.conversations.commands import (
     RestoreConversation,
     StartConversation,
 )
-from application.documents import (
-    conversation_document,
-    deletion_document,
-    message_document,
-    reply_document,
-)
+from application.documents import conversation_document, deletion_document, message_document, reply_document
 from application.facade import Application
 from application.replies.watching import WatchReply
 from domain.errors import ReplyTimeout
@@ -41,7 +36,7 @@ from entrypoints.http.schemas import (
     page_of,
     paged,
 )
-from entrypoints.http.streaming import EventStreams
+from entrypoints.http.streaming import event_stream
 
 
 class ConversationListQuery(ListQuery):
@@ -49,8 +44,7 @@ class ConversationListQuery(ListQuery):
 
     room_id = fields.UUID(load_default=None)
     sort_by = fields.String(
-        load_default="last_activity_at",
-        validate=validate.OneOf(["last_activity_at", "created_at", "title"]),
+        load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "title"])
     )
     order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
 
@@ -68,11 +62,7 @@ class MessageListQuery(Request):
 class AskQuery(Request):
     """Whether to wait for the finished reply."""
 
-    wait = fields.Integer(
-        load_default=None,
-        validate=validate.Range(1, 30),
-        metadata={"description": "Seconds."},
-    )
+    wait = fields.Integer(load_default=None, validate=validate.Range(1, 30), metadata={"description": "Seconds."})
 
 
 class ConversationBody(Request):
@@ -124,14 +114,9 @@ class AskedOut(Schema):
     reply = fields.Nested(ReplyOut, required=True)
 
 
-def blueprint(app: Application, streams: EventStreams) -> Blueprint:
+def blueprint(app: Application) -> Blueprint:
     """The routes of conversations, over `app`."""
-    routes = Blueprint(
-        "conversations",
-        __name__,
-        url_prefix="/conversations",
-        description="Threads of messages.",
-    )
+    routes = Blueprint("conversations", __name__, url_prefix="/conversations", description="Threads of messages.")
 
     @routes.post("")
     @routes.arguments(ConversationBody())
@@ -188,11 +173,7 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
     @routes.response(202, enveloped(AskedOut))
-    @routes.alt_response(
-        200,
-        schema=enveloped(AskedOut),
-        description="With `wait`: the finished reply.",
-    )
+    @routes.alt_response(200, schema=enveloped(AskedOut), description="With `wait`: the finished reply.")
     def ask(query: dict[str, Any], body: dict[str, Any], conversation_id: UUID) -> Response:
         """Ask a question.
 
@@ -205,13 +186,9 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
         where = {"Location": f"/api/v1/replies/{reply.id}"}
         watching = WatchReply(principal=principal(), reply_id=reply.id)
         if request.accept_mimetypes.best == "text/event-stream":
-            return streams.response(app.replies.watch(watching), where)
+            return event_stream(app.replies.watch(watching), where)
         if query["wait"] is None:
-            return data(
-                {"message": message_document(question), "reply": reply_document(reply)},
-                202,
-                where,
-            )
+            return data({"message": message_document(question), "reply": reply_document(reply)}, 202, where)
         finished = app.replies.watch.wait(watching, within=query["wait"])
         if ReplyStatus(finished["status"]).is_live:
             raise ReplyTimeout(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from flask import Blueprint, Response
 
-from application.facade import Application
 from entrypoints.http.answers import data, problem
 
-_ESSENTIAL = "database"
 
-
-def blueprint(app: Application) -> Blueprint:
-    """The probes, over `app`. A model that is away does not make a process unready: the fallback answers."""
+def blueprint(essential: Mapping[str, Callable[[], str]]) -> Blueprint:
+    """The probes. A model that is away does not make a process unready: the fallback answers."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
@@ -21,10 +20,13 @@ def blueprint(app: Application) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        """Able to take requests."""
-        try:
-            return data({"status": "ok", _ESSENTIAL: app.parts[_ESSENTIAL]()})
-        except Exception as failure:
-            return problem(503, "not_ready", str(failure))
+        """Able to take requests and to answer questions."""
+        answers = {}
+        for part, ping in essential.items():
+            try:
+                answers[part] = ping()
+            except Exception as failure:
+                return problem(503, "not_ready", f"{part}: {failure}")
+        return data({"status": "ok", **answers})
 
     return routes

@@ -15,10 +15,11 @@ from application.facade import Application
 from application.replies.ending import CancelReply
 from application.replies.watching import WatchReply
 from domain.errors import Invalid
+from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped
-from entrypoints.http.streaming import EventStreams
+from entrypoints.http.streaming import event_stream
 
 
 class EventsQuery(Request):
@@ -54,7 +55,7 @@ class RegeneratedOut(Schema):
     reply = fields.Nested(ReplyOut, required=True)
 
 
-def blueprint(app: Application, streams: EventStreams) -> Blueprint:
+def blueprint(app: Application) -> Blueprint:
     """The routes of replies, over `app`."""
     routes = Blueprint("replies", __name__, url_prefix="/replies", description="Answers in the making.")
 
@@ -66,39 +67,28 @@ def blueprint(app: Application, streams: EventStreams) -> Blueprint:
 
     @routes.get("/<id:reply_id>/events")
     @routes.arguments(EventsQuery(), location="query")
-    @routes.response(
-        200,
-        description="Server-sent events; `id` is the event's number in the reply's log.",
-    )
+    @routes.response(200, description="Server-sent events; `id` is the event's number in the reply's log.")
     @routes.alt_response(204, description="The watcher has seen the last event already.")
     def watch_reply(query: dict[str, Any], reply_id: UUID) -> Response:
         """Watch a reply from its beginning, or after the later of what `Last-Event-ID` and `after` name."""
         after = max(query["after"], _last_event_id())
         watching = WatchReply(principal=principal(), reply_id=reply_id, after=after)
-        return streams.response(app.replies.watch(watching))
+        return event_stream(app.replies.watch(watching))
 
     @routes.post("/<id:reply_id>/cancel")
     @routes.response(200, enveloped(ReplyOut))
-    @routes.alt_response(
-        202,
-        schema=enveloped(ReplyOut),
-        description="Not confirmed yet.",
-    )
+    @routes.alt_response(202, schema=enveloped(ReplyOut), description="Not confirmed yet.")
     def cancel_reply(reply_id: UUID) -> Response:
         """Stop a reply and keep its text; 202 when that takes over two seconds."""
         reply = app.replies.cancel(CancelReply(principal=principal(), reply_id=reply_id))
-        return data(app.read.reply(reply_id, principal()), 202 if reply.is_live else 200)
+        return data(reply, 202 if ReplyStatus(reply["status"]).is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
     @routes.response(202, enveloped(RegeneratedOut))
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""
         reply = app.replies.regenerate(RegenerateReply(principal=principal(), reply_id=reply_id))
-        return data(
-            {"reply": reply_document(reply)},
-            202,
-            {"Location": f"/api/v1/replies/{reply.id}"},
-        )
+        return data({"reply": reply_document(reply)}, 202, {"Location": f"/api/v1/replies/{reply.id}"})
 
     return routes
 

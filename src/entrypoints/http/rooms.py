@@ -32,8 +32,7 @@ class RoomListQuery(ListQuery):
     """Which page of the rooms, in which order."""
 
     sort_by = fields.String(
-        load_default="last_activity_at",
-        validate=validate.OneOf(["last_activity_at", "created_at", "name"]),
+        load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "name"])
     )
     order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
 

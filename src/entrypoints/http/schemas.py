@@ -24,10 +24,7 @@ class Request(Schema):
 
 def metadata_field() -> fields.Dict:
     """Free JSON of the caller's own, an object at the top."""
-    return fields.Dict(
-        keys=fields.String(),
-        metadata={"description": "Any JSON object, 10 KB at most."},
-    )
+    return fields.Dict(keys=fields.String(), metadata={"description": "Any JSON object, 10 KB at most."})
 
 
 class ListQuery(Request):
@@ -123,11 +120,7 @@ def paged(schema: type[Schema]) -> Schema:
         limit=fields.Integer(required=True),
         offset=fields.Integer(required=True, allow_none=True),
     )
-    return _derived(
-        f"{name}PageEnvelope",
-        data=fields.Nested(page, required=True),
-        error=_no_error(),
-    )
+    return _derived(f"{name}PageEnvelope", data=fields.Nested(page, required=True), error=_no_error())
 
 
 def page_of(query: dict[str, Any]) -> Page:

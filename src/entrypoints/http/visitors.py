@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from application.facade import Application
-from domain.errors import ParleyError
+from domain.errors import Unauthenticated
 from domain.identity import Principal
 from entrypoints.http import auth
 from entrypoints.http.answers import data
@@ -26,22 +26,14 @@ class VisitorOut(Schema):
 
 def blueprint(app: Application, settings: Settings) -> Blueprint:
     """The routes of visitors, over `app`."""
-    routes = Blueprint(
-        "visitors",
-        __name__,
-        url_prefix="/visitors",
-        description="Anonymous principals.",
-    )
+    routes = Blueprint("visitors", __name__, url_prefix="/visitors", description="Anonymous principals.")
 
     @routes.post("")
     @routes.response(201, enveloped(VisitorOut))
-    @routes.alt_response(
-        200,
-        schema=enveloped(VisitorOut),
-        description="Known already: a fresh token.",
-    )
+    @routes.alt_response(200, schema=enveloped(VisitorOut), description="Known already: a fresh token.")
     def welcome() -> Response:
         """Become a visitor; the token comes in the body and in a cookie that scripts cannot read."""
+        auth.refuse_other_sites()  # They must not replace the visitor that somebody's browser is here.
         welcome = app.welcome_visitor(_known(app))
         body = {
             "id": welcome.visitor.id,
@@ -59,5 +51,5 @@ def blueprint(app: Application, settings: Settings) -> Blueprint:
 def _known(app: Application) -> Principal | None:
     try:
         return auth.identify(app)
-    except ParleyError:
+    except Unauthenticated:
         return None  # A token that is no longer good is what one comes here to replace.

@@ -1,8 +1,12 @@
-"""Checkpoints of running replies: the write that a live reply makes twice a second, so without entities."""
+"""Live replies as workers and upkeep need them: checkpoints, and who waits or is abandoned."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, update
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, select, update
 
 from adapters.sql.engine import Database
 from adapters.sql.tables import replies
@@ -24,8 +28,8 @@ _SAVE = (
 )
 
 
-class SqlCheckpoints:
-    """See application.ports.persistence.Checkpoints."""
+class SqlLiveReplies:
+    """See application.ports.persistence.LiveReplies."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,3 +48,17 @@ class SqlCheckpoints:
         if row is None:
             raise LeaseLost(checkpoint.reply_id, checkpoint.epoch)
         return row.cancel_requested_at is not None
+
+    def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
+        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)
+        return self._ids(wanted.order_by(replies.c.created_at).limit(limit))
+
+    def running(self, *, expired_at: datetime | None, limit: int) -> Sequence[UUID]:
+        wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.RUNNING)
+        if expired_at is not None:
+            wanted = wanted.where(replies.c.lease_until <= expired_at)
+        return self._ids(wanted.order_by(replies.c.created_at).limit(limit))
+
+    def _ids(self, wanted: Select[UUID]) -> Sequence[UUID]:
+        with self._database.reading() as connection:
+            return connection.execute(wanted).scalars().all()
