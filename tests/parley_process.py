@@ -64,7 +64,8 @@ class ParleyProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self, *, ready: bool = True) -> None:
+        """Start it, and wait until it is ready to answer questions unless that is not expected."""
         self._process = subprocess.Popen(
             [_PARLEY, "serve", "--migrate"],
             env=environment(**self.settings),
@@ -74,7 +75,8 @@ class ParleyProcess:
             start_new_session=True,
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-        eventually(self._answers)
+        if ready:
+            eventually(self._answers)
 
     def kill(self) -> None:
         """`kill -9` every process of the server at once, as a power cut would."""

@@ -5,7 +5,9 @@ Imported after gevent has patched the standard library.
 
 from __future__ import annotations
 
+import _socket
 import logging
+import os
 import socket
 import threading
 import time
@@ -189,6 +191,11 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
 
 
 def _end_input(client: socket.socket) -> None:
-    """Make the wait for a connection's next request end, as if the client had closed it."""
+    """Make the wait for a connection's next request end, as if the client had closed it.
+
+    Through the plain socket: gevent's own would raise in whoever waits.
+    """
     with suppress(OSError):
-        client.shutdown(socket.SHUT_RD)
+        plain = _socket.socket(fileno=os.dup(client.fileno()))
+        plain.shutdown(socket.SHUT_RD)
+        plain.close()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import httpx
 
 from tests.conftest import with_model
 from tests.model_server import ModelServer
-from tests.parley_process import running
+from tests.parley_process import ParleyProcess, running
 from tests.waiting import eventually
 
 _SLOW = "!stream words=400 delay=0.02"
@@ -152,6 +153,25 @@ def test_ctrl_c_ends_everything_at_once_and_keeps_the_text(data_dir: Path, model
         assert "Traceback" not in parley.output
 
 
+def test_a_server_that_is_told_to_stop_does_not_wait_for_the_silent(data_dir: Path, model: ModelServer) -> None:
+    with running(data_dir, **with_model(model, PARLEY_SHUTDOWN_GRACE=0.3)) as parley:
+        visitor = parley.visitor()
+        stream = visitor.events(visitor.ask(visitor.conversation(), "!mute at the end"))
+        next(stream)
+        answers: list[int] = []
+        waiting = threading.Thread(target=lambda: answers.append(_waits(parley)))
+        waiting.start()
+        eventually(lambda: len(model.asked("!mute while waiting")) == 1)
+
+        code = parley.terminate()
+        waiting.join(20)
+
+        assert code == 0
+        assert list(stream) == []  # It ends cleanly, for the watcher to come back.
+        assert answers == [408]
+        assert "Traceback" not in parley.output
+
+
 def test_a_server_that_is_told_to_stop_lets_short_replies_end(data_dir: Path, model: ModelServer) -> None:
     with running(data_dir, **with_model(model, PARLEY_SHUTDOWN_GRACE=10)) as parley:
         visitor = parley.visitor()
@@ -162,6 +182,13 @@ def test_a_server_that_is_told_to_stop_lets_short_replies_end(data_dir: Path, mo
         parley.terminate()
 
         assert list(stream)[-1].event == "reply.completed"
+
+
+def _waits(parley: ParleyProcess) -> int:
+    visitor = parley.visitor()
+    path = f"/conversations/{visitor.conversation()}/messages?wait=30"
+    status: int = visitor.call("POST", path, {"content": "!mute while waiting"}).status_code
+    return status
 
 
 def _status(http: httpx.Client, reply: str, token: str) -> str | None:

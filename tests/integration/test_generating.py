@@ -385,8 +385,12 @@ def test_every_wait_ends_when_the_process_is_about_to(world: World) -> None:
     waiting.start()
 
     world.app.replies.watch.stopping.set()
-    eventually(lambda: world.container.reply_log().wake_all() or not (watching.is_alive() or waiting.is_alive()))
+    world.container.reply_log().wake_all()
+    watching.join(10)
+    waiting.join(10)
 
+    assert not watching.is_alive()
+    assert not waiting.is_alive()
     assert seen == []
 
 

@@ -93,7 +93,7 @@ def translated() -> Iterator[None]:
         yield
     except StaleDataError as stale:
         raise ConcurrentChange("Somebody else changed this at the same time. Try again.") from stale
-    except (IntegrityError, OperationalError, ProgrammingError, DataError):
+    except (IntegrityError, ProgrammingError, DataError):
         raise  # A fault of the code's, not of the database's.
     except DBAPIError as failure:
         raise StorageUnavailable(f"The database does not answer: {_reason(failure)}") from failure

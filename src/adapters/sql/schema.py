@@ -51,6 +51,8 @@ class Schema:
         Raises SchemaMismatch, or Invalid for a revision that there is not.
         """
         self._refuse_newer()
+        if self.current() == (self.head if revision == "head" else revision):
+            return  # Not even the lock is needed.
         with translated(), _revision_named(revision):
             command.upgrade(self._config, revision)
 

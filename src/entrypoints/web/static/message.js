@@ -60,7 +60,9 @@ export class MessageView {
     this.#mark();
   }
 
-  started() {
+  /** Another attempt begins the text anew. */
+  started(attempt = 1) {
+    if (attempt > 1) this.#growing = new GrowingMarkdown(this.#body, (number) => this.#cite(number));
     this.message.status = "running";
     this.#mark();
   }
