@@ -95,8 +95,9 @@ def _fill(parley: ParleyProcess, conversation: str, size: int) -> None:
     with closing(sqlite3.connect(parley.data_dir / "parley.db", timeout=30)) as database:
         key = uuid.UUID(conversation).hex
         database.executemany(
-            "INSERT INTO messages (id, conversation_id, position, version, role, content, status, sources, metadata, "
-            "created_at) VALUES (?, ?, ?, 1, ?, ?, 'completed', '[]', '{}', '2026-01-01 00:00:00.000000')",
+            "INSERT INTO messages (id, conversation_id, owner, position, version, role, content, status, sources, "
+            "metadata, created_at) "
+            "VALUES (?, ?, 'visitor:bench', ?, 1, ?, ?, 'completed', '[]', '{}', '2026-01-01 00:00:00.000000')",
             (
                 (uuid.uuid4().hex, key, position, ("assistant", "user")[position % 2], f"Message {position}. " * 20)
                 for position in range(1, size + 1)
