@@ -83,7 +83,13 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deletion_id", sa.Uuid()),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["deletion_id"], ["deletions.id"], name="fk_rooms_deletion_id_deletions"),
+        sa.ForeignKeyConstraint(
+            ["deletion_id"],
+            ["deletions.id"],
+            name="fk_rooms_deletion_id_deletions",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_rooms"),
     )
     op.create_index("ix_rooms_owner_deletion_id", "rooms", ["owner", "deletion_id"])
@@ -104,8 +110,16 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deletion_id", sa.Uuid()),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["deletion_id"], ["deletions.id"], name="fk_conversations_deletion_id_deletions"),
-        sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms"),
+        sa.ForeignKeyConstraint(
+            ["deletion_id"],
+            ["deletions.id"],
+            name="fk_conversations_deletion_id_deletions",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+        sa.ForeignKeyConstraint(
+            ["room_id"], ["rooms.id"], name="fk_conversations_room_id_rooms", deferrable=True, initially="DEFERRED"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_conversations"),
     )
     op.create_index("ix_conversations_deletion_id", "conversations", ["deletion_id"])
@@ -130,7 +144,11 @@ def upgrade() -> None:
         sa.Column("superseded_by", sa.Uuid()),
         sa.CheckConstraint("position >= 1", name="ck_messages_position_from_1"),
         sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], name="fk_messages_conversation_id_conversations"
+            ["conversation_id"],
+            ["conversations.id"],
+            name="fk_messages_conversation_id_conversations",
+            deferrable=True,
+            initially="DEFERRED",
         ),
         sa.PrimaryKeyConstraint("number", name="pk_messages"),
         sa.UniqueConstraint(
@@ -162,7 +180,11 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True)),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], name="fk_replies_conversation_id_conversations"
+            ["conversation_id"],
+            ["conversations.id"],
+            name="fk_replies_conversation_id_conversations",
+            deferrable=True,
+            initially="DEFERRED",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_replies"),
     )

@@ -7,7 +7,7 @@ import re
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, and_, column, func, literal_column, select, table, true
+from sqlalchemy import Connection, Row, Select, and_, bindparam, column, func, literal_column, select, table, true
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.engine import Database
@@ -38,6 +38,11 @@ _CONVERSATION_KEYS: dict[str, ColumnElement[Any]] = {
 
 _current = messages.c.superseded_by.is_(None)
 _present = conversations.c.deletion_id.is_(None)
+
+# Statements of the most frequent queries, put together once.
+_CONVERSATION = select(conversations).where(conversations.c.id == bindparam("wanted"))
+_REPLY = select(replies).where(replies.c.id == bindparam("wanted"))
+_MESSAGE = select(messages).where(messages.c.id == bindparam("wanted"))
 
 
 class SqlReader:
@@ -141,7 +146,7 @@ class SqlReader:
 
     def reply(self, reply_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
-            reply = connection.execute(select(replies).where(replies.c.id == reply_id)).one_or_none()
+            reply = connection.execute(_REPLY, {"wanted": reply_id}).one_or_none()
             if reply is None:
                 raise NotFound("reply", reply_id)
             principal.authorise(reply, "reply")
@@ -150,7 +155,7 @@ class SqlReader:
             ).scalar_one()
             if deletion_id is not None:
                 raise NotFound("reply", reply_id)
-            message = connection.execute(select(messages).where(messages.c.id == reply_id)).one_or_none()
+            message = connection.execute(_MESSAGE, {"wanted": reply_id}).one_or_none()
         document = reply_document(cast(Reply, reply))
         document["message"] = message_document(cast(Message, message)) if message is not None else None
         return document
@@ -246,7 +251,7 @@ def _part(wanted: Select[Any], key: ColumnElement[Any], tie: ColumnElement[Any],
 
 
 def _conversation(connection: Connection, conversation_id: UUID, principal: Principal) -> Row[Any]:
-    found = connection.execute(select(conversations).where(conversations.c.id == conversation_id)).one_or_none()
+    found = connection.execute(_CONVERSATION, {"wanted": conversation_id}).one_or_none()
     return _present_and_authorised(found, "conversation", conversation_id, principal)
 
 

@@ -73,6 +73,11 @@ def _words(kind: type[Any], length: int = 20) -> Enum:
     )
 
 
+def _refers_to(column: str) -> ForeignKey:
+    """A reference that is checked at the commit: the order in which a transaction writes its rows is free."""
+    return ForeignKey(column, deferrable=True, initially="DEFERRED")
+
+
 _LIVE = text(f"status IN ({', '.join(repr(status.value) for status in sorted(LIVE))})")
 
 visitors = Table(
@@ -102,7 +107,7 @@ rooms = Table(
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("deletion_id", ForeignKey("deletions.id")),
+    Column("deletion_id", _refers_to("deletions.id")),
     Column("version", Integer, nullable=False),
     Index(None, "owner", "deletion_id"),
 )
@@ -112,7 +117,7 @@ conversations = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("owner", String(220), nullable=False),
-    Column("room_id", ForeignKey("rooms.id")),
+    Column("room_id", _refers_to("rooms.id")),
     Column("title", Text, nullable=False),
     Column("agent", String(100), nullable=False),
     Column("metadata", JSON, nullable=False),
@@ -123,7 +128,7 @@ conversations = Table(
     Column("last_activity_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("deletion_id", ForeignKey("deletions.id")),
+    Column("deletion_id", _refers_to("deletions.id")),
     Column("version", Integer, nullable=False),
     Index(None, "owner", "last_activity_at"),
     Index(None, "room_id", "last_activity_at"),
@@ -136,7 +141,7 @@ messages = Table(
     # The document number that the full-text index refers to; everything else refers to the id.
     Column("number", _Number, primary_key=True, autoincrement=True),
     Column("id", Uuid, nullable=False),
-    Column("conversation_id", ForeignKey("conversations.id"), nullable=False),
+    Column("conversation_id", _refers_to("conversations.id"), nullable=False),
     Column("owner", String(220), nullable=False),
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),
@@ -159,7 +164,7 @@ replies = Table(
     "replies",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("conversation_id", ForeignKey("conversations.id"), nullable=False),
+    Column("conversation_id", _refers_to("conversations.id"), nullable=False),
     Column("owner", String(220), nullable=False),
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),

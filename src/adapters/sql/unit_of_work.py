@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from adapters.sql.engine import Database, translated
@@ -28,17 +28,19 @@ _Owned = TypeVar("_Owned", Room, Conversation, Reply)
 _Entity = TypeVar("_Entity", bound=Recorder)
 
 
+# Statements that every question makes are put together once.
+_COUNT_LIVE = select(func.count()).where(replies.c.owner == bindparam("of"), replies.c.status.in_(LIVE))
+
+
 class _Kept:
     """A session that remembers whom it met, so that no recorded event is lost with its entity."""
 
     def __init__(self, connection: Connection) -> None:
-        self.session = Session(bind=connection, expire_on_commit=False)
+        self.session = Session(bind=connection, expire_on_commit=False, autoflush=False)
         self.met: dict[int, Recorder] = {}
 
     def add(self, entity: Recorder | Message | Deletion) -> None:
-        """Write it now: rows refer to each other, so they are written in the order that the caller adds them."""
         self.session.add(entity)
-        self.session.flush()
         if isinstance(entity, Recorder):
             self.met[id(entity)] = entity
 
@@ -192,8 +194,7 @@ class SqlReplies:
         return _owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
 
     def count_live(self, owner: str) -> int:
-        counting = select(func.count()).where(replies.c.owner == owner, replies.c.status.in_(LIVE))
-        return self._kept.session.execute(counting).scalar_one()
+        return self._kept.session.execute(_COUNT_LIVE, {"of": owner}).scalar_one()
 
 
 class SqlDeletions:

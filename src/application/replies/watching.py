@@ -41,13 +41,13 @@ class ReplyWatcher:
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process is about to end: every wait returns and every watch ends, to go on elsewhere."""
 
-    def __call__(self, query: WatchReply) -> Iterator[Sequence[LogEntry]] | None:
+    def __call__(self, query: WatchReply, *, known: Document | None = None) -> Iterator[Sequence[LogEntry]] | None:
         """The entries in order up to the terminal one, as they come; an empty batch every few seconds without any.
 
         None instead of an iterator when the watcher has seen the end already. Raises NotFound or
-        Forbidden before anything is yielded.
+        Forbidden before anything is yielded. `known` is the reply where the principal has just made it.
         """
-        reply = self.reader.reply(query.reply_id, query.principal)
+        reply = known or self.reader.reply(query.reply_id, query.principal)
         final_seq = reply["final_seq"]
         if final_seq is not None and query.after >= final_seq:
             return None

@@ -186,7 +186,7 @@ def blueprint(app: Application) -> Blueprint:
         where = {"Location": f"/api/v1/replies/{reply.id}"}
         watching = WatchReply(principal=principal(), reply_id=reply.id)
         if request.accept_mimetypes.best == "text/event-stream":
-            return event_stream(app.replies.watch(watching), where)
+            return event_stream(app.replies.watch(watching, known=reply_document(reply)), where)
         if query["wait"] is None:
             return data({"message": message_document(question), "reply": reply_document(reply)}, 202, where)
         finished = app.replies.watch.wait(watching, within=query["wait"])
