@@ -106,9 +106,12 @@ class ParleyProcess:
         return self._process.pid
 
     def worker_pid(self) -> int:
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return int(children[0])
+        return self.workers()[0]
+
+    def workers(self) -> list[int]:
+        """The processes that the first one has started."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(child) for child in children]
 
     def visitor(self) -> Client:
         """A client with a new visitor's token."""

@@ -6,6 +6,7 @@ Imported after gevent has patched the standard library.
 from __future__ import annotations
 
 import _socket
+import errno
 import logging
 import os
 import socket
@@ -42,7 +43,6 @@ def serve(settings: Settings, *, migrate: bool) -> None:
     schema.require_current()
     container.database().dispose()
     _require_free(settings, container.database().file)
-    print(f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})", flush=True)
     _Server(settings).run()
 
 
@@ -58,7 +58,9 @@ def _require_free(settings: Settings, database: str) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             where = f"{_shown(settings.host)}:{settings.port}"
-            raise SettingError(f"PARLEY_PORT: cannot listen on {where}: {error.strerror}.") from None
+            unknown = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            name = "PARLEY_HOST" if unknown else "PARLEY_PORT"
+            raise SettingError(f"{name}: cannot listen on {where}: {error.strerror}.") from None
 
 
 def _shown(host: str) -> str:
@@ -85,7 +87,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "proc_name": "parley",
             "control_socket_disable": True,
             "forwarder_headers": "",
-            "when_ready": _one_worker_only,
+            "when_ready": self._when_ready,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -100,11 +102,13 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         flask.extensions["parley"] = _Process(container)
         return flask
 
-
-def _one_worker_only(arbiter: Any) -> None:
-    """Have gunicorn pass over the signals that would start more processes: this one alone owns the replies."""
-    for signal in ("ttin", "ttou", "usr2"):
-        setattr(arbiter, f"handle_{signal}", lambda *_: None)
+    def _when_ready(self, arbiter: Any) -> None:
+        """In the first process, as soon as it listens."""
+        # The signals that would start more processes are passed over: one alone owns the replies.
+        for signal in ("ttin", "ttou", "usr2"):
+            setattr(arbiter, f"handle_{signal}", lambda *_: None)
+        settings = self._settings
+        print(f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})", flush=True)
 
 
 class _Process:

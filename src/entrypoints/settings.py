@@ -122,8 +122,8 @@ def _database_url(env: Env, data_dir: Path) -> str:
     url = env.str("PARLEY_DATABASE_URL", None)
     if not url:
         return f"sqlite:///{data_dir / 'parley.db'}"
-    if not url.startswith("sqlite:///"):
-        raise SettingError("PARLEY_DATABASE_URL: this version writes to SQLite only (sqlite:////path/to/file.db).")
+    if not url.startswith("sqlite:///") or ":memory:" in url:
+        raise SettingError("PARLEY_DATABASE_URL: this version writes to a SQLite file (sqlite:////path/to/file.db).")
     return url
 
 

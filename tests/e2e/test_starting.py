@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import httpx
 import pytest
 
 from tests.parley_process import ParleyProcess, cli, environment, free_port, running
+from tests.waiting import eventually
 
 
 def test_a_fresh_folder_is_all_that_a_server_needs(data_dir: Path) -> None:
@@ -23,6 +26,27 @@ def test_an_occupied_port_is_named(data_dir: Path, parley: ParleyProcess) -> Non
 
     assert failed.returncode == 2
     assert failed.stderr == f"Error: PARLEY_PORT: cannot listen on 127.0.0.1:{parley.port}: Address already in use.\n"
+
+
+def test_a_host_that_is_not_this_machines_is_named(data_dir: Path) -> None:
+    failed = cli("serve", "--migrate", PARLEY_DATA_DIR=data_dir, PARLEY_HOST="192.0.2.1")
+
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("Error: PARLEY_HOST: cannot listen on 192.0.2.1:8000: ")
+
+
+def test_a_second_worker_cannot_be_had_by_signal(data_dir: Path) -> None:
+    with running(data_dir) as parley:
+        before = parley.worker_pid()
+
+        os.kill(parley.pid, signal.SIGTTIN)
+        os.kill(parley.pid, signal.SIGUSR2)
+        os.kill(parley.pid, signal.SIGHUP)  # Comes after them, and replaces every worker there is.
+
+        assert eventually(lambda: len(parley.workers()) == 1 and parley.workers() != [before])
+        assert eventually(lambda: httpx.get(f"{parley.url}/readyz").status_code == 200)
+        visitor = parley.visitor()
+        assert visitor.answer(visitor.conversation(), "Hello")["status"] == "completed"
 
 
 def test_a_database_in_use_is_named(parley: ParleyProcess, data_dir: Path) -> None:
@@ -90,6 +114,7 @@ def test_a_file_that_is_no_database_is_named(data_dir: Path) -> None:
         ("PARLEY_LIMIT_ROOMS", "-1"),
         ("PARLEY_LOG_LEVEL", "LOUD"),
         ("PARLEY_DATABASE_URL", "postgresql://localhost/parley"),
+        ("PARLEY_DATABASE_URL", "sqlite:///:memory:"),
         ("PARLEY_REDIS_URL", "redis://localhost"),
         ("PARLEY_PRT", "8000"),
         ("PARLEY_OPENAI_API_KEY", "sk-x"),
