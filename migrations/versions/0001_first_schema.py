@@ -21,7 +21,7 @@ FULL_TEXT = (
     """
     CREATE VIRTUAL TABLE messages_fts USING fts5(
         owner, content, content='messages_text', content_rowid='number', prefix='2 3',
-        tokenize='unicode61 remove_diacritics 2'
+        tokenize='porter unicode61 remove_diacritics 2'
     )
     """,
     """

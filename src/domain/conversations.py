@@ -230,6 +230,11 @@ class Conversation(Recorder):
                 reply_id=str(self.live_reply_id),
             )
 
+    @property
+    def final_message_count(self) -> int:
+        """How many messages it holds once the reply in the making, if there is one, has ended."""
+        return self.message_count + (self.live_reply_id is not None)
+
     def delete(self, deletion: Deletion) -> None:
         """Go out of sight with `deletion`, by itself or with its room."""
         self.deletion_id = deletion.id

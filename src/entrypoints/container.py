@@ -88,7 +88,7 @@ class Container(containers.DeclarativeContainer):
     # Language
     model = providers.Singleton(_model, settings)
     fallback = providers.Singleton(_fallback, settings)
-    knowledge = providers.Singleton(Documentation, _PROJECT / "README.md", _PROJECT / "docs")
+    knowledge = providers.Singleton(Documentation, _PROJECT / "docs")
 
     # Use cases
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)

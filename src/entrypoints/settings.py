@@ -61,24 +61,29 @@ class Settings:
         return timedelta(days=self.visitor_days)
 
     @classmethod
-    def from_environment(cls) -> Settings:
-        """The settings of this process; the data folder and a secret are made where they are missing.
+    def from_environment(cls, *, create: bool = True) -> Settings:
+        """The settings of this process; a missing data folder, and a secret in it, are made if `create` says so.
 
         Raises SettingError, naming the setting.
         """
         env = Env()
         try:
-            return _read(env)
+            return _read(env, create=create)
         except EnvError as error:
             raise SettingError(_readable(error)) from None
 
 
-def _read(env: Env) -> Settings:
+def _read(env: Env, *, create: bool) -> Settings:
     for name in _LATER:
         if env.str(name, None):
             raise SettingError(f"{name}: this version runs on its embedded parts only. Unset it.")
     positive = Range(min=0, min_inclusive=False)
-    data_dir = _made(Path(env.str("PARLEY_DATA_DIR", "var")).resolve())
+    data_dir = Path(env.str("PARLEY_DATA_DIR", "var")).resolve()
+    if not create and not data_dir.is_dir():
+        raise SettingError(
+            f"PARLEY_DATA_DIR: there is no folder {data_dir}. Name the server's, or go where it was started."
+        )
+    _made(data_dir)
     settings = Settings(
         host=env.str("PARLEY_HOST", "127.0.0.1"),
         port=env.int("PARLEY_PORT", 8000, validate=Range(1, 65535)),
@@ -127,7 +132,7 @@ def _database_url(env: Env, data_dir: Path) -> str:
     return url
 
 
-def _made(data_dir: Path) -> Path:
+def _made(data_dir: Path) -> None:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = data_dir / ".writable"
@@ -135,7 +140,6 @@ def _made(data_dir: Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise SettingError(f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}.") from None
-    return data_dir
 
 
 def _kept_secret(data_dir: Path) -> str:

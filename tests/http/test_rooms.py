@@ -169,9 +169,10 @@ def test_deleting_stops_the_reply_in_the_making_and_restoring_shows_its_text(vis
     reply = visitor.ask(conversation, "!silent after=2")
     eventually(lambda: visitor.reply(reply)["text"])
 
-    visitor.data("DELETE", f"/rooms/{room}")
+    deletion = visitor.data("DELETE", f"/rooms/{room}")
     visitor.data("POST", f"/rooms/{room}/restore")
 
+    assert deletion["message_count"] == 2
     ended = eventually(lambda: visitor.reply(reply)["message"])
     assert (ended["status"], ended["content"]) == ("cancelled", "word0 word1 ")
 
@@ -188,6 +189,12 @@ def test_search_finds_ones_own_messages_with_their_hits_marked(visitor: Client, 
     assert hits["items"][0]["conversation"]["title"] == "Sea"
     assert "&lt;b&gt;<mark>tides</mark>&lt;/b&gt; <mark>twice</mark>" in hits["items"][0]["snippet"]
     assert stranger.data("GET", "/search", params={"q": "tides"})["total"] == 0
+
+
+def test_search_finds_other_forms_of_a_word(visitor: Client) -> None:
+    visitor.answer(visitor.conversation(), "Streaming replies")
+
+    assert visitor.data("GET", "/search", params={"q": "stream reply"})["total"] == 2
 
 
 def test_search_takes_any_text_as_words(visitor: Client) -> None:

@@ -88,12 +88,23 @@ def test_the_doctor_names_every_part_that_answers(parley: ParleyProcess) -> None
 
 
 def test_the_doctor_names_every_part_that_does_not(data_dir: Path) -> None:
+    data_dir.mkdir()
+
     sick = cli("doctor", PARLEY_DATA_DIR=data_dir, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
 
     assert sick.returncode == 1
     assert re.search(r"^ *schema +failed +The database is at revision none", sick.stdout, re.MULTILINE)
     assert re.search(r"^ *model +failed +The model's server cannot be reached", sick.stdout, re.MULTILINE)
     assert "Traceback" not in sick.stdout + sick.stderr
+
+
+@pytest.mark.parametrize("arguments", [("doctor",), ("rooms", "list"), ("token", "issue", "--user", "x")])
+def test_a_command_in_the_wrong_place_makes_nothing_there(data_dir: Path, arguments: tuple[str, ...]) -> None:
+    lost = cli(*arguments, PARLEY_DATA_DIR=data_dir)
+
+    assert lost.returncode == 2
+    assert lost.stderr.startswith(f"Error: PARLEY_DATA_DIR: there is no folder {data_dir}. ")
+    assert not data_dir.exists()
 
 
 def test_migrating_goes_up_and_down(data_dir: Path) -> None:

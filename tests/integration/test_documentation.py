@@ -14,6 +14,8 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 _ANSWERED = {
     "What is Parley?": "What is Parley",
+    "Can I use Postgres?": "database|Not yet",
+    "What database does Parley use?": "Which database",
     "How do I install Parley?": "Install and run",
     "How do I change the port?": "Change the host",
     "Where is my data stored?": "Where is my data",
@@ -54,7 +56,7 @@ _UNANSWERED = [
 
 @pytest.fixture(scope="module")
 def documentation() -> Iterator[Documentation]:
-    documentation = Documentation(_PROJECT / "README.md", _PROJECT / "docs")
+    documentation = Documentation(_PROJECT / "docs")
     yield documentation
     documentation.close()
 

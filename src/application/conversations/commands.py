@@ -119,7 +119,7 @@ class DeleteConversationHandler:
                 subject=Subject.CONVERSATION,
                 subject_id=conversation.id,
                 conversation_count=1,
-                message_count=conversation.message_count,
+                message_count=conversation.final_message_count,
                 deleted_at=self.now(),
             )
             work.deletions.add(deletion)

@@ -102,7 +102,7 @@ class DeleteRoomHandler:
                 subject=Subject.ROOM,
                 subject_id=room.id,
                 conversation_count=len(conversations),
-                message_count=sum(conversation.message_count for conversation in conversations),
+                message_count=sum(conversation.final_message_count for conversation in conversations),
                 deleted_at=self.now(),
             )
             work.deletions.add(deletion)

@@ -56,7 +56,7 @@ def serve(migrate: bool) -> None:
 @click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
 def migrate(revision: str, down_to: str | None) -> None:
     """Bring the database to the revision that this version needs, or to another one."""
-    schema = _container(checked=False).schema()
+    schema = _container(checked=False, create=True).schema()
     if down_to is not None:
         schema.downgrade(down_to)
     else:
@@ -181,13 +181,16 @@ def reap_replies() -> None:
     click.echo(f"{len(reaped)} reaped.")
 
 
-def _container(*, checked: bool = True) -> Container:
-    """The installation, whose database is at the revision that the code needs if that is to be checked."""
+def _container(*, checked: bool = True, create: bool = False) -> Container:
+    """The installation, whose database is at the revision that the code needs if that is to be checked.
+
+    One that is not there yet is made only if `create` says so.
+    """
     from entrypoints.container import Container
     from entrypoints.observability import configure_logging
     from entrypoints.settings import Settings
 
-    settings = Settings.from_environment()
+    settings = Settings.from_environment(create=create)
     configure_logging("WARNING")
     container = Container(settings=settings)
     if checked:

@@ -35,6 +35,12 @@ _HTTP_SLUGS = {
     422: "validation_failed",
 }
 
+_HTTP_MESSAGES = {
+    404: "There is nothing at this path.",
+    405: "This path does not take this method.",
+    413: "The body is larger than 1 MiB.",
+}
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -101,7 +107,8 @@ def _http_error(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Location", "Retry-After")}
     if status < 400:
         return Response(status=status, headers=headers)
-    return problem(status, _HTTP_SLUGS.get(status, "http_error"), error.description or error.name, headers=headers)
+    message = _HTTP_MESSAGES.get(status) or error.description or error.name
+    return problem(status, _HTTP_SLUGS.get(status, "http_error"), message, headers=headers)
 
 
 def _failure(error: Exception) -> Response:
