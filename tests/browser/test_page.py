@@ -166,6 +166,14 @@ def test_search_opens_the_conversation_of_a_message(page: Page) -> None:
     assert "pelicans" in answer(page)
 
 
+def test_escape_leads_from_the_search_back_to_the_message_box(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.keyboard.type("anything")
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_test_id("composer")).to_be_focused()
+
+
 def test_markup_in_an_answer_is_shown_not_run(page: Page) -> None:
     ask(page, 'Hi <img src=x onerror="document.title=1"> <script>document.title=2</script> [x](javascript:alert(1))')
     answer(page)

@@ -32,7 +32,7 @@ const sidebar = new Sidebar($("tree"), library, {
   // Only if nothing else was opened meanwhile.
   returned: (hash) => at().kind === "home" && navigate(hash),
 });
-const search = new Search({ field: $("search-input"), results: $("search-results"), tree: $("tree"), onOpen: (query) => (searched = query) });
+const search = new Search({ field: $("search-input"), results: $("search-results"), tree: $("tree"), onOpen: (query) => (searched = query), onLeave: () => composer.focus() });
 
 let place = null;
 let searched = null;

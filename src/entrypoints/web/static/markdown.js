@@ -61,7 +61,8 @@ export function plainText(text) {
 
 /** A snippet in which the server has marked the hits; nothing but `<mark>` survives. */
 export function renderSnippet(html) {
-  return DOMPurify.sanitize(html, { ALLOWED_TAGS: ["mark"], ALLOWED_ATTR: [], RETURN_DOM_FRAGMENT: true });
+  const words = html.replaceAll(/&gt;|[*_`#]/g, "").replaceAll(/\s+/g, " ");
+  return DOMPurify.sanitize(words, { ALLOWED_TAGS: ["mark"], ALLOWED_ATTR: [], RETURN_DOM_FRAGMENT: true });
 }
 
 /**

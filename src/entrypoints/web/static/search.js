@@ -12,15 +12,17 @@ export class Search {
   #results;
   #tree;
   #onOpen;
+  #onLeave;
   #timer = null;
   #asked = 0;
 
-  /** `onOpen(query)` is called when a result is followed; the link itself does the rest. */
-  constructor({ field, results, tree, onOpen }) {
+  /** `onOpen(query)` is called when a result is followed (the link does the rest), `onLeave()` on Escape. */
+  constructor({ field, results, tree, onOpen, onLeave }) {
     this.#field = field;
     this.#results = results;
     this.#tree = tree;
     this.#onOpen = onOpen;
+    this.#onLeave = onLeave;
     field.addEventListener("input", () => this.#later());
     field.addEventListener("keydown", (event) => this.#keydown(event));
     results.addEventListener("keydown", (event) => this.#keydown(event));
@@ -104,11 +106,11 @@ export class Search {
   }
 
   #keydown(event) {
-    if (event.key === "Escape" && this.#field.value) {
+    if (event.key === "Escape") {
       event.stopPropagation();
       event.preventDefault();
       this.clear();
-      this.#field.focus();
+      this.#onLeave();
       return;
     }
     const stops = [this.#field, ...this.#results.querySelectorAll("a")];
