@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
@@ -17,7 +18,7 @@ from domain.replies import Reply
 from domain.rooms import Room
 
 Document = dict[str, Any]
-"""What a query returns: JSON in the very shape that the API hands out."""
+"""What a query returns: JSON in the very shape that the API hands out (ids and times may still be objects)."""
 
 
 class StorageUnavailable(Unavailable):
@@ -198,15 +199,27 @@ class RecordedEvent:
     payload: Document
 
 
+Delivery = Callable[[Sequence[RecordedEvent]], None]
+"""Takes events, idempotently and in any order; raising leaves them in the outbox for the next round."""
+
+
 class Outbox(Protocol):
     """The events that were committed and not yet delivered to every subscriber."""
 
-    def pending(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
-        """The oldest undelivered events numbered above `after`."""
+    def deliver(self, to: Delivery, *, older_than: timedelta, limit: int) -> int:
+        """Hand over the oldest events of some age, then forget them: how many.
+
+        What another process is handing over at the same time is passed over. When `to` raises, those
+        events stay, go to the end of the line, and the error is raised on.
+        """
         ...
 
-    def delivered(self, numbers: Sequence[int]) -> None:
+    def forget(self, numbers: Collection[int]) -> None:
         """Forget events that every subscriber has."""
+        ...
+
+    def age(self) -> timedelta:
+        """For how long the oldest event has been waiting; zero when none is."""
         ...
 
 
@@ -268,8 +281,96 @@ class Reader(Protocol):
     def reply(self, reply_id: UUID, principal: Principal) -> Document: ...
 
     def search(self, principal: Principal, query: str, page: Page) -> Document:
-        """Messages that hold every word of `query`, best first: `{message, conversation, snippet}`.
+        """Messages that hold every word of `query`, newest first: `{message, conversation, snippet}`.
 
-        The snippet is HTML-escaped text in which hits stand in `<mark>`.
+        Words match in their English inflections and without their accents, and the last may be the
+        beginning of one. The snippet is HTML-escaped text in which hits stand in `<mark>`.
         """
+        ...
+
+
+class Model(StrEnum):
+    """The read models: a document a thing."""
+
+    ROOMS = "rooms"
+    CONVERSATIONS = "conversations"
+    MESSAGES = "messages"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a read model holds of one thing as it was at `version`, in JSON values throughout.
+
+    `document` is what the API hands out, `keys` what queries look for beside it. A thing that is
+    `hidden` (deleted, superseded) is kept, so that it can come back and that no late, older snapshot
+    brings it back by mistake. Versions of a thing are ordered as its commits are.
+    """
+
+    model: Model
+    id: UUID
+    version: int
+    owner: str
+    hidden: bool
+    document: Document
+    keys: Document = field(default_factory=dict)
+
+
+class Snapshots(Protocol):
+    """The things as they were last committed, in the shape of the read models."""
+
+    def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
+        """Those of `ids` that there are, in any order."""
+        ...
+
+    def after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[Snapshot]:
+        """The next ones in the order of their ids."""
+        ...
+
+    def count(self, model: Model) -> int:
+        """How many there are, hidden ones included."""
+        ...
+
+
+class ReadModelsUnavailable(StorageUnavailable):
+    """The read store does not answer, or does not (yet) hold everything."""
+
+    slug = "read_models_unavailable"
+
+
+class ReadModels(Protocol):
+    """The read store as projections write it. Everything raises ReadModelsUnavailable."""
+
+    def save(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keep each, unless the same or a newer version is there: twice and in any order is the same."""
+        ...
+
+    def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
+        """Those of `ids` that are kept, in any order."""
+        ...
+
+    def ids_after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[UUID]:
+        """The next ids that are kept, in their order."""
+        ...
+
+    def remove(self, model: Model, ids: Collection[UUID]) -> None:
+        """Forget these."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the indexes that queries need; what is there already costs nothing."""
+        ...
+
+    @property
+    def progress(self) -> Mapping[str, str]:
+        """What an unfinished rebuild left for the next one to go on from; empty when there is none."""
+        ...
+
+    def note_progress(self, progress: Mapping[str, str]) -> None: ...
+
+    def complete(self) -> None:
+        """Say that everything is in it, so that queries may rely on it; ends a rebuild's progress."""
+        ...
+
+    def check(self) -> None:
+        """Raise ReadModelsUnavailable unless the store answers and holds everything, in this version's shape."""
         ...

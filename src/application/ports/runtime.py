@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from domain.errors import Unavailable
 from domain.identity import Principal
 
 NewId = Callable[[], UUID]
@@ -36,6 +37,19 @@ class LogEntry:
         return self.event in TERMINAL_EVENTS
 
 
+class LogUnavailable(Unavailable):
+    """Where the logs are kept does not answer."""
+
+    slug = "reply_log_unavailable"
+
+
+class LogLost(Exception):
+    """A log has lost what its owner had written (its store was flushed, or restarted empty).
+
+    The owner opens it again and tells everything from `reply.started` on anew, under new numbers.
+    """
+
+
 class ReplyLog(Protocol):
     """The append-only log of each reply. Reads are by number; `wait` only wakes.
 
@@ -44,19 +58,37 @@ class ReplyLog(Protocol):
     """
 
     def open(self, reply_id: UUID, *, epoch: int, first_seq: int) -> int:
-        """Take the log over: the number after its last event, or `first_seq` when it has none. Raises LeaseLost."""
+        """Take the log over: the number after its last event, or `first_seq` when it has none.
+
+        Raises LeaseLost, or LogUnavailable.
+        """
         ...
 
     def append(self, reply_id: UUID, *, epoch: int, entry: LogEntry) -> None:
-        """Add an event. Raises LeaseLost when a newer epoch has opened the log."""
+        """Add an event, now or as soon as the store answers; a store that is away makes nobody wait.
+
+        Raises LeaseLost when a newer epoch has opened the log, and LogLost, but never for a terminal
+        event, which stands for all before it. Both may be told with the next call instead of this one.
+        """
+        ...
+
+    def watching(self, reply_id: UUID) -> AbstractContextManager[None]:
+        """Keep what `wait` needs while the context is open; raises LogUnavailable."""
         ...
 
     def read(self, reply_id: UUID, *, after: int) -> Sequence[LogEntry]:
-        """The events numbered above `after`, in order; none when there are none yet or the log is gone."""
+        """The events numbered above `after`, in order; none when there are none yet or the log is gone.
+
+        Raises LogUnavailable.
+        """
         ...
 
     def wait(self, reply_id: UUID, *, after: int, timeout: float) -> None:
-        """Return when there may be events above `after`, or after `timeout` seconds."""
+        """Return when there may be events above `after`, or after `timeout` seconds. Call it while watching."""
+        ...
+
+    def wake_all(self) -> None:
+        """End every wait, so that watchers see that this process is about to stop."""
         ...
 
     def trim(self) -> None:
@@ -65,9 +97,16 @@ class ReplyLog(Protocol):
 
 
 class ReplyQueue(Protocol):
-    """Wakes a worker. The truth of the queue is the replies' own state: losing a call delays, and loses nothing."""
+    """Wakes a worker. The truth of the queue is the replies' own state: losing a call delays, and loses nothing.
+
+    So no call fails or waits because the queue is away.
+    """
 
     def dispatch(self, reply_id: UUID) -> None: ...
+
+    def dispatch_again(self, reply_ids: Sequence[UUID]) -> int:
+        """Dispatch those of which the queue knows nothing (any more); how many these were."""
+        ...
 
 
 class Cancellations(Protocol):
