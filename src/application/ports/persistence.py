@@ -199,18 +199,16 @@ class RecordedEvent:
     payload: Document
 
 
-Delivery = Callable[[Sequence[RecordedEvent]], None]
-"""Takes events, idempotently and in any order; raising leaves them in the outbox for the next round."""
-
-
 class Outbox(Protocol):
     """The events that were committed and not yet delivered to every subscriber."""
 
-    def deliver(self, to: Delivery, *, older_than: timedelta, limit: int) -> int:
-        """Hand over the oldest events of some age, then forget them: how many.
+    def deliver(
+        self, to: Callable[[Sequence[RecordedEvent]], Collection[int]], *, older_than: timedelta, limit: int
+    ) -> int:
+        """Hand over the oldest events of some age: how many `to` took, which are forgotten.
 
-        What another process is handing over at the same time is passed over. When `to` raises, those
-        events stay, go to the end of the line, and the error is raised on.
+        `to` answers with the numbers of those it could not take: they stay and go to the end of the line.
+        What another process is handing over at the same time is passed over.
         """
         ...
 
