@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from adapters.sql.engine import Database
+from adapters.sql.engine import Database, open_database
 from adapters.sql.tables import map_entities, metadata
 
 
@@ -13,16 +13,18 @@ def database() -> Database:
         return given
     from entrypoints.settings import Settings
 
-    return Database(Settings.from_environment().database_url)
+    return open_database(Settings.from_environment().database_url)
 
 
-def not_ours(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
-    """Whether comparing should look at it: SQLite's full-text index keeps tables of its own."""
-    return not (kind == "table" and (name or "").startswith("messages_fts"))
+def is_mapped(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
+    """Whether comparing should look at it: full-text search has tables and an index that no entity maps to."""
+    return not ((name or "").startswith("messages_fts") or (kind == "index" and name == "ix_messages_words"))
 
 
 map_entities()
-with database().writing() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, include_object=not_ours)
+the_database = database()
+with the_database.writing() as connection:
+    the_database.while_migrating(connection)
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, include_object=is_mapped)
     context.run_migrations()
     connection.commit()

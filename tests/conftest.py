@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.sql.engine import Database, open_database
+from adapters.sql.schema import Schema
 from tests.model_server import MODEL, ModelServer, model_server
 from tests.parley_process import Client, ParleyProcess, running
+from tests.servers import a_postgres_database
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,24 @@ def visitor(parley: ParleyProcess) -> Client:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres() -> Iterator[str]:
+    """A PostgreSQL database that others are copied from."""
+    with a_postgres_database() as url:
+        database = open_database(url)
+        Schema(database).upgrade()
+        database.dispose()
+        yield url
+
+
+@pytest.fixture
+def postgres_database(migrated_postgres: str) -> Iterator[Database]:
+    with a_postgres_database(template=migrated_postgres) as url:
+        database = open_database(url)
+        yield database
+        database.dispose()
 
 
 def with_model(model: ModelServer, **settings: object) -> dict[str, object]:

@@ -12,8 +12,9 @@ from application.conversations.commands import (
     RestoreConversationHandler,
     StartConversationHandler,
 )
-from application.ports.persistence import Reader
+from application.ports.persistence import Model, Reader, ReadModels, Snapshots
 from application.ports.runtime import Tokens
+from application.projections import RebuildProjections, VerifyProjections
 from application.relay import Relay
 from application.replies.ending import CancelReplyHandler
 from application.replies.generating import GenerateReply
@@ -58,6 +59,22 @@ class ReplyCommands:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadModelTools:
+    """What operators do to the read models."""
+
+    models: ReadModels
+    snapshots: Snapshots
+    rebuild: RebuildProjections
+    verify: VerifyProjections
+
+    def prepare(self) -> None:
+        """Make the indexes; where nothing was ever written there is nothing to rebuild."""
+        self.models.prepare()
+        if not any(self.snapshots.count(model) for model in Model):
+            self.models.complete()
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """All that an entrypoint is given. Queries without a policy of their own are the reader's methods."""
 
@@ -66,6 +83,8 @@ class Application:
     replies: ReplyCommands
     welcome_visitor: WelcomeVisitorHandler
     read: Reader
+    read_models: ReadModelTools | None
+    """None where queries are answered from the write tables."""
     relay: Relay
     tokens: Tokens
     agents: Agents

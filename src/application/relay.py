@@ -1,15 +1,17 @@
-"""Hand committed events on: from the outbox to every subscriber, at least once, in any order."""
+"""Hand committed events on: right after the commit, or from the outbox if that failed. At least once, in any order."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 from application.ports.persistence import Outbox, RecordedEvent
+from domain.errors import Unavailable
 
-Subscriber = Callable[[RecordedEvent], None]
-"""Takes an event, idempotently and in any order; raising leaves it in the outbox for the next round."""
+Subscriber = Callable[[Sequence[RecordedEvent]], None]
+"""Takes events, idempotently and in any order; raising leaves them in the outbox for a later round."""
 
 log = logging.getLogger(__name__)
 
@@ -18,29 +20,54 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Delivers what is in the outbox. An event that a subscriber refuses stays and does not hold up others."""
+    """Delivers events to every subscriber, in the subscribers' order.
+
+    What `committed` has delivered is forgotten with the next round, many at a time; if the process ends
+    before that, they are delivered once more.
+    """
 
     outbox: Outbox
     subscribers: Sequence[Subscriber] = ()
+    _delivered: deque[int] = field(default_factory=deque, repr=False)
+
+    def committed(self, events: Sequence[RecordedEvent]) -> None:
+        """Deliver what this process has just committed. Never raises: what fails is left to a later round."""
+        if not self._refused(events):
+            self._delivered.extend(event.number for event in events)
 
     def __call__(self) -> int:
-        """How many events were delivered to every subscriber."""
+        """A round: deliver what is due, each event by itself where they cannot all be taken; how many were."""
+        self.forget_delivered()
         delivered_in_all = 0
-        after = 0
-        while pending := self.outbox.pending(after=after, limit=_BATCH):
-            delivered = [recorded.number for recorded in pending if self._deliver(recorded)]
-            self.outbox.delivered(delivered)
-            delivered_in_all += len(delivered)
-            after = pending[-1].number
+        while delivered := self.outbox.deliver(self._one_by_one_if_need_be, limit=_BATCH):
+            delivered_in_all += delivered
         return delivered_in_all
 
-    def _deliver(self, recorded: RecordedEvent) -> bool:
+    def forget_delivered(self) -> None:
+        """Take what `committed` has delivered out of the outbox."""
+        numbers = [self._delivered.popleft() for _ in range(len(self._delivered))]
+        try:
+            self.outbox.forget(numbers)
+        except Exception:
+            self._delivered.extend(numbers)
+            raise
+
+    def _one_by_one_if_need_be(self, events: Sequence[RecordedEvent]) -> Collection[int]:
+        if not self._refused(events):
+            return ()
+        return [event.number for event in events if self._refused([event])]
+
+    def _refused(self, events: Sequence[RecordedEvent]) -> bool:
         try:
             for subscriber in self.subscribers:
-                subscriber(recorded)
-        except Exception:
-            log.exception(
-                "event %s (%s) could not be delivered and stays in the outbox", recorded.number, recorded.name
-            )
-            return False
-        return True
+                subscriber(events)
+        except Exception as failure:
+            names = ", ".join(sorted({event.name for event in events}))
+            log.warning("%d events (%s) stay in the outbox: %s", len(events), names, failure, exc_info=_odd(failure))
+            return True
+        return False
+
+
+def _odd(failure: Exception) -> bool:
+    """Whether a failure is worth its traceback: what is merely away is not."""
+    return not isinstance(failure, Unavailable)

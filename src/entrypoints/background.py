@@ -1,13 +1,10 @@
-"""What goes on behind the requests of a process that also writes the replies."""
+"""What goes on behind the requests of a process, or instead of them."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -15,11 +12,12 @@ from application.facade import Application
 
 log = logging.getLogger(__name__)
 
-_POLL = 0.05
+Chore = tuple[float, Callable[[], object]]
+"""Something to do every so many seconds."""
 
 
 class Worker(Protocol):
-    """Where dispatched replies go; see adapters.in_process.queue."""
+    """Where dispatched replies go; see adapters.in_process.queue and adapters.rq.worker."""
 
     def start(self, work: Callable[[UUID], None]) -> None:
         """From now on `work` writes what is dispatched."""
@@ -32,48 +30,65 @@ class Worker(Protocol):
         ...
 
 
-class OwnerLock:
-    """Held by the one process that writes the replies of a SQLite file; the system frees it however that ends."""
-
-    def __init__(self, database: str) -> None:
-        self._file = Path(f"{database}.owner").open("w")  # noqa: SIM115 # open for as long as it is held
+class OwnerLock(Protocol):
+    """Held by the one process that writes replies, where only one may; see adapters.sql.engine."""
 
     def acquire(self, timeout: float) -> bool:
         """Wait for the lock, without stalling the greenlets of this process; says whether it is held now."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(_POLL)
+        ...
 
     def release(self) -> None:
         """Let another process have it."""
-        self._file.close()
+        ...
 
 
-class Background:
-    """Writes dispatched replies and keeps things moving until it is stopped.
+class Chores:
+    """Does things again and again, each in a thread of its own, until stopped. What fails is tried again."""
 
-    Whoever holds the lock knows that no other process writes replies, so what is
-    still `running` at that moment was abandoned, and is reaped without waiting for its lease.
-    """
-
-    def __init__(
-        self, app: Application, worker: Worker, lock: OwnerLock, chores: dict[str, tuple[float, Callable[[], object]]]
-    ) -> None:
-        self._app = app
-        self._worker = worker
-        self._lock = lock
+    def __init__(self, chores: Mapping[str, Chore]) -> None:
         self._chores = chores
         self._stopped = threading.Event()
 
     def start(self) -> None:
         """Begin in the background; returns at once."""
-        threading.Thread(target=self._own, name="background", daemon=True).start()
+        for name, (interval, chore) in self._chores.items():
+            threading.Thread(target=self._repeat, args=(name, interval, chore), name=name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._stopped.set()
+
+    def _repeat(self, name: str, interval: float, chore: Callable[[], object]) -> None:
+        failing = False
+        while not self._stopped.wait(interval):
+            try:
+                chore()
+                failing = False
+            except Exception as failure:
+                # Once with all there is to know, then in a line: what is away stays away for a while.
+                log.warning("%s failed and will be tried again: %s", name, failure, exc_info=not failing)
+                failing = True
+
+
+class Writing:
+    """Writes dispatched replies until it is stopped; with `chores` beside it.
+
+    With a lock, this process alone writes replies, and begins once it has the lock: what is still
+    `running` at that moment was abandoned, and is reaped without waiting for its lease.
+    """
+
+    def __init__(
+        self, app: Application, worker: Worker, chores: Mapping[str, Chore], lock: OwnerLock | None = None
+    ) -> None:
+        self._app = app
+        self._worker = worker
+        self._lock = lock
+        self._chores = Chores(chores)
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin in the background; returns at once."""
+        threading.Thread(target=self._begin, name="background", daemon=True).start()
 
     def stop(self, grace: float) -> None:
         """Begin no more replies, give those under way `grace` seconds, then have the rest hand over."""
@@ -82,22 +97,24 @@ class Background:
         if not self._worker.join(grace):
             self._app.replies.generate.stop_all()
             self._worker.join(2.0)
-        self._lock.release()
+        self._chores.stop()
+        if self._lock is not None:
+            self._lock.release()
 
-    def _own(self) -> None:
-        while not self._lock.acquire(timeout=1.0):
+    def _begin(self) -> None:
+        while self._lock is not None and not self._lock.acquire(timeout=1.0):
             if self._stopped.is_set():
                 return
         while not self._begins():
             if self._stopped.wait(1.0):
                 return
-        for name, (interval, chore) in self._chores.items():
-            threading.Thread(target=self._repeat, args=(name, interval, chore), name=name, daemon=True).start()
+        self._chores.start()
 
     def _begins(self) -> bool:
         try:
-            for reply_id, status in self._app.replies.reap(orphans=True):
-                log.warning("reply %s had lost its process: %s", reply_id, status)
+            if self._lock is not None:
+                for reply_id, status in self._app.replies.reap(orphans=True):
+                    log.warning("reply %s had lost its process: %s", reply_id, status)
             self._worker.start(self._app.replies.generate)
             self._app.replies.sweep()
         except Exception:
@@ -105,9 +122,12 @@ class Background:
             return False
         return True
 
-    def _repeat(self, name: str, interval: float, chore: Callable[[], object]) -> None:
-        while not self._stopped.wait(interval):
-            try:
-                chore()
-            except Exception:
-                log.exception("%s failed and will be tried again", name)
+
+def upkeep(app: Application) -> dict[str, Chore]:
+    """What whoever writes replies does beside it; any number of processes may, without stepping on each other."""
+    return {"reaper": (2.0, app.replies.reap), "sweeper": (1.0, app.replies.sweep)}
+
+
+def deliveries(app: Application) -> dict[str, Chore]:
+    """What every process does that commits anything."""
+    return {"relay": (1.0, app.relay)}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
@@ -12,11 +15,12 @@ from adapters.in_process.runtime import new_id, now
 from adapters.jwt.tokens import JwtTokens
 from adapters.offline.documentation import Documentation
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
-from adapters.sql.engine import Database
+from adapters.sql.engine import open_database
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
+from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
 from application.conversations.commands import (
@@ -25,17 +29,26 @@ from application.conversations.commands import (
     RestoreConversationHandler,
     StartConversationHandler,
 )
-from application.facade import Application, ConversationCommands, ReplyCommands, RoomCommands
+from application.facade import Application, ConversationCommands, ReadModelTools, ReplyCommands, RoomCommands
 from application.ports.language import LanguageModel
-from application.relay import Relay
+from application.ports.persistence import Outbox, Reader, ReadModels, Snapshots
+from application.ports.runtime import Cancellations, ReplyLog, ReplyQueue
+from application.projections import Projector, RebuildProjections, VerifyProjections
+from application.reading import DegradingReader
+from application.relay import Relay, Subscriber
 from application.replies.ending import CancelReplyHandler, ReplyEnding
 from application.replies.generating import GenerateReply, Pace
-from application.replies.upkeep import ReapReplies, SweepReplies
+from application.replies.upkeep import ReapReplies, SweepReplies, WakeWorkers
 from application.replies.watching import ReplyWatcher
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
 from application.visitors.commands import WelcomeVisitorHandler
 from domain.agents import BUILT_IN
 from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.redis.server import RedisServer
+
+    from adapters.mongo.server import MongoServer
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +75,117 @@ def _fallback(settings: Settings) -> LanguageModel | None:
     return OfflineResponder(preface=MODEL_AWAY, pause=settings.offline_pause)
 
 
+# What a URL chooses. Drivers are imported here because an installation without them need not load them.
+
+
+def _mongo(settings: Settings) -> MongoServer | None:
+    if settings.mongo_url is None:
+        return None
+    from adapters.mongo.server import MongoServer
+
+    return MongoServer(settings.mongo_url)
+
+
+def _read_models(mongo: MongoServer | None) -> ReadModels | None:
+    if mongo is None:
+        return None
+    from adapters.mongo.read_models import MongoReadModels
+
+    return MongoReadModels(mongo)
+
+
+def _reader(mongo: MongoServer | None, models: ReadModels | None, sql: SqlReader, outbox: Outbox) -> Reader:
+    if mongo is None or models is None:
+        return sql
+    from adapters.mongo.reader import MongoReader
+
+    return DegradingReader(MongoReader(mongo, sql.reply), sql, models, outbox, now)
+
+
+def _subscribers(
+    queue: ReplyQueue, snapshots: Snapshots, models: ReadModels | None, reader: Reader
+) -> list[Subscriber]:
+    """Workers are woken first: they have more to do than a projection."""
+    subscribers: list[Subscriber] = [WakeWorkers(queue)]
+    if models is not None and isinstance(reader, DegradingReader):
+        subscribers.append(reader.doubting(Projector(snapshots, models)))
+    return subscribers
+
+
+def _read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadModelTools | None:
+    if models is None:
+        return None
+    return ReadModelTools(
+        models,
+        snapshots,
+        RebuildProjections(snapshots, models),
+        VerifyProjections(snapshots, models, pause=lambda: time.sleep(0.5)),
+    )
+
+
+def _redis(settings: Settings) -> RedisServer | None:
+    if settings.redis_url is None:
+        return None
+    from adapters.redis.server import RedisServer
+
+    return RedisServer(settings.redis_url, settings.redis_prefix)
+
+
+def _queue(settings: Settings, redis: RedisServer | None) -> ReplyQueue:
+    if redis is None:
+        return InProcessQueue(settings.concurrency)
+    from adapters.rq.queue import RqQueue
+
+    return RqQueue(redis.client, prefix=settings.redis_prefix, job_timeout=settings.job_timeout)
+
+
+def _worker(settings: Settings, redis: RedisServer | None, queue: ReplyQueue) -> Any:
+    """Whatever performs what `queue` dispatches, see entrypoints.background.Worker."""
+    if redis is None:
+        return queue
+    from adapters.rq.worker import RqWorker
+
+    return RqWorker(redis.blocking_client, prefix=settings.redis_prefix, concurrency=settings.concurrency)
+
+
+def _reply_log(settings: Settings, redis: RedisServer | None) -> ReplyLog:
+    if redis is None:
+        return InProcessReplyLog(settings.log_keep)
+    from adapters.redis.reply_log import RedisReplyLog
+
+    return RedisReplyLog(redis, keep=settings.log_keep)
+
+
+def _cancellations(redis: RedisServer | None) -> Cancellations:
+    if redis is None:
+        return InProcessCancellations()
+    from adapters.redis.cancellations import RedisCancellations
+
+    return RedisCancellations(redis)
+
+
+def _parts(
+    pings: dict[str, Callable[[], str]], mongo: MongoServer | None, redis: RedisServer | None, reader: Reader
+) -> dict[str, Callable[[], str]]:
+    if mongo is not None:
+        pings["mongo"] = mongo.ping
+    if isinstance(reader, DegradingReader):
+        pings["read models"] = reader.check
+    if redis is not None:
+        pings["redis"] = redis.ping
+    return pings
+
+
+def _requirements(database: Any, mongo: MongoServer | None, redis: RedisServer | None) -> dict[str, Callable[[], None]]:
+    """By setting: raises Misconfigured when the server can never do, Unavailable while it does not answer."""
+    required: dict[str, Callable[[], None]] = {"PARLEY_DATABASE_URL": database.require}
+    if mongo is not None:
+        required["PARLEY_MONGO_URL"] = mongo.require
+    if redis is not None:
+        required["PARLEY_REDIS_URL"] = redis.require
+    return required
+
+
 class Container(containers.DeclarativeContainer):
     """One installation's object graph: everything is made once, on first use."""
 
@@ -72,17 +196,25 @@ class Container(containers.DeclarativeContainer):
     limits = settings.provided.limits
 
     # Persistence
-    database = providers.Singleton(Database, settings.provided.database_url)
+    database = providers.Singleton(open_database, settings.provided.database_url, pool=settings.provided.database_pool)
+    mongo = providers.Singleton(_mongo, settings)
     schema = providers.Singleton(Schema, database)
-    start_work = providers.Factory(SqlUnitOfWork, database).provider
-    reader = providers.Singleton(SqlReader, database)
+    outbox = providers.Singleton(SqlOutbox, database)
+    snapshots = providers.Singleton(SqlSnapshots, database)
+    read_models = providers.Singleton(_read_models, mongo)
+    sql_reader = providers.Singleton(SqlReader, database)
+    reader = providers.Singleton(_reader, mongo, read_models, sql_reader, outbox)
     live_replies = providers.Singleton(SqlLiveReplies, database)
-    relay = providers.Singleton(Relay, providers.Singleton(SqlOutbox, database))
 
     # Runtime
-    queue = providers.Singleton(InProcessQueue, settings.provided.concurrency)
-    reply_log = providers.Singleton(InProcessReplyLog, settings.provided.log_keep)
-    cancellations = providers.Singleton(InProcessCancellations)
+    redis = providers.Singleton(_redis, settings)
+    queue = providers.Singleton(_queue, settings, redis)
+    worker = providers.Singleton(_worker, settings, redis, queue)
+    reply_log = providers.Singleton(_reply_log, settings, redis)
+    cancellations = providers.Singleton(_cancellations, redis)
+    relay = providers.Singleton(Relay, outbox, providers.Factory(_subscribers, queue, snapshots, read_models, reader))
+    start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
+    requirements = providers.Factory(_requirements, database, mongo, redis)
     tokens = providers.Singleton(JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock)
 
     # Language
@@ -91,7 +223,7 @@ class Container(containers.DeclarativeContainer):
     knowledge = providers.Singleton(Documentation, _PROJECT / "docs")
 
     # Use cases
-    watch = providers.Singleton(ReplyWatcher, reply_log, reader)
+    watch = providers.Singleton(ReplyWatcher, reply_log, sql_reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
     cancel = providers.Singleton(CancelReplyHandler, start_work, cancellations, watch, ending, clock)
     generate = providers.Singleton(
@@ -126,16 +258,16 @@ class Container(containers.DeclarativeContainer):
             change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
             delete=providers.Factory(DeleteConversationHandler, start_work, cancellations, ids, clock),
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
-            ask=providers.Factory(AskQuestionHandler, start_work, queue, cancel, ids, clock, agents, limits),
+            ask=providers.Factory(AskQuestionHandler, start_work, cancel, ids, clock, agents, limits),
         ),
         replies=providers.Factory(
             ReplyCommands,
             generate=generate,
             cancel=cancel,
-            regenerate=providers.Factory(RegenerateReplyHandler, start_work, queue, ids, clock, limits),
+            regenerate=providers.Factory(RegenerateReplyHandler, start_work, ids, clock, limits),
             watch=watch,
             sweep=providers.Factory(SweepReplies, live_replies, queue, clock),
-            reap=providers.Factory(ReapReplies, live_replies, ending, queue, generate.provided.writes, clock),
+            reap=providers.Factory(ReapReplies, live_replies, ending, generate.provided.writes, clock),
         ),
         welcome_visitor=providers.Factory(
             WelcomeVisitorHandler, start_work, tokens, ids, clock, settings.provided.visitor_lifetime
@@ -144,7 +276,14 @@ class Container(containers.DeclarativeContainer):
         relay=relay,
         tokens=tokens,
         agents=agents,
-        parts=providers.Dict(
-            database=database.provided.ping, model=model.provided.ping, knowledge=knowledge.provided.ping
+        read_models=providers.Factory(_read_model_tools, snapshots, read_models),
+        parts=providers.Factory(
+            _parts,
+            providers.Dict(
+                database=database.provided.ping, model=model.provided.ping, knowledge=knowledge.provided.ping
+            ),
+            mongo,
+            redis,
+            reader,
         ),
     )

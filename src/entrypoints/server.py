@@ -1,4 +1,4 @@
-"""`parley serve`: gunicorn with gevent, one process on the embedded default.
+"""`parley serve`: gunicorn with gevent. One process without Redis, any number with it.
 
 Imported after gevent has patched the standard library.
 """
@@ -18,11 +18,13 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
-from entrypoints.background import Background, OwnerLock
+from application.reading import DegradingReader
+from entrypoints.background import Chore, Chores, Writing, deliveries, upkeep
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
+from entrypoints.starting import require_servers
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +35,40 @@ _TAKE_OVER = 5.0
 """Seconds that a new server waits for one that was just killed to let go of the database."""
 
 
-def serve(settings: Settings, *, migrate: bool) -> None:
-    """Serve until told to stop. Raises SettingError or StorageUnavailable before anything is served."""
+def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
+    """Serve until told to stop. Raises SettingError or ParleyError before anything is served."""
     configure_logging(settings.log_level)
+    if workers > 1 and settings.redis_url is None:
+        raise SettingError("PARLEY_REDIS_URL: more than one web process needs Redis, by which they share the replies.")
     container = Container(settings=settings)
-    schema = container.schema()
+    require_servers(container)
     if migrate:
-        schema.upgrade()
-    schema.require_current()
+        migrated(container)
+    container.schema().require_current()
+    if settings.redis_url is None:
+        _require_alone(container)
+    _require_free_port(settings)
     container.database().dispose()
-    _require_free(settings, container.database().file)
-    _Server(settings).run()
+    _Server(settings, workers).run()
 
 
-def _require_free(settings: Settings, database: str) -> None:
-    lock = OwnerLock(database)
+def migrated(container: Container) -> None:
+    """Bring the database and, if there is one, the read store to what this version needs."""
+    container.schema().upgrade()
+    tools = container.application().read_models
+    if tools is not None:
+        tools.prepare()
+
+
+def _require_alone(container: Container) -> None:
+    lock = container.database().owner_lock()
     if not lock.acquire(_TAKE_OVER):
-        raise SettingError(f"PARLEY_DATABASE_URL: another Parley is running on {database}.")
+        where = container.database().name
+        raise SettingError(f"PARLEY_DATABASE_URL: another Parley is running on {where}. More than one need Redis.")
     lock.release()
+
+
+def _require_free_port(settings: Settings) -> None:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,15 +88,16 @@ def _shown(host: str) -> str:
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """gunicorn, configured here instead of by files and flags of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, workers: int) -> None:
         self._settings = settings
+        self._workers = workers
         super().__init__()
 
     def load_config(self) -> None:
         settings = self._settings
         options: dict[str, Any] = {
             "bind": f"{_shown(settings.host)}:{settings.port}",
-            "workers": 1,
+            "workers": self._workers,
             "worker_class": "entrypoints.server.Worker",
             "worker_connections": 4000,
             "keepalive": 30,
@@ -97,49 +116,59 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """In the worker process, after the fork: connections and threads are made here."""
         container = Container(settings=self._settings)
         application = container.application()
-        essential = {"database": application.parts["database"], "worker": container.queue().ping}
+        essential = {"database": application.parts["database"]}
+        if self._settings.redis_url is None:
+            essential["worker"] = container.worker().ping
         flask = create_app(application, self._settings, container.ids(), essential)
         flask.extensions["parley"] = _Process(container)
         return flask
 
     def _when_ready(self, arbiter: Any) -> None:
         """In the first process, as soon as it listens."""
-        # The signals that would start more processes are passed over: one alone owns the replies.
-        for signal in ("ttin", "ttou", "usr2"):
-            setattr(arbiter, f"handle_{signal}", lambda *_: None)
         settings = self._settings
-        print(f"Parley is at http://{_shown(settings.host)}:{settings.port} (data in {settings.data_dir})", flush=True)
+        if settings.redis_url is None:
+            # The signals that would start more processes are passed over: one alone owns the replies.
+            for signal in ("ttin", "ttou", "usr2"):
+                setattr(arbiter, f"handle_{signal}", lambda *_: None)
+        where = f"data in {settings.data_dir}" if settings.redis_url is None else f"{self._workers} processes"
+        print(f"Parley is at http://{_shown(settings.host)}:{settings.port} ({where})", flush=True)
 
 
 class _Process:
-    """One web process with its worker: what to start with it, and how to end it without losing a word."""
+    """One web process, with its worker where it is its own: what to start, and how to end without losing a word."""
 
     def __init__(self, container: Container) -> None:
         self._settings: Settings = container.settings()
         self._watcher = container.watch()
         self._reply_log = container.reply_log()
-        app = container.application()
-        self._background = Background(
-            app,
-            container.queue(),
-            OwnerLock(container.database().file),
-            {
-                "reaper": (2.0, app.replies.reap),
-                "sweeper": (1.0, app.replies.sweep),
-                "relay": (1.0, app.relay),
-                "log trimmer": (10.0, self._reply_log.trim),
-            },
-        )
+        self._app = app = container.application()
+        chores = deliveries(app)
+        if isinstance(app.read, DegradingReader):
+            chores["read models"] = (1.0, app.read.look)
+        self._chores = Chores(chores)
+        self._writing: Writing | None = None
+        if self._settings.redis_url is None:
+            beside: dict[str, Chore] = upkeep(app) | {"log trimmer": (10.0, self._reply_log.trim)}
+            self._writing = Writing(app, container.worker(), beside, container.database().owner_lock())
 
     def start(self) -> None:
         """Begin the background work."""
-        self._background.start()
+        self._chores.start()
+        if self._writing is not None:
+            self._writing.start()
 
     def stop(self, *, at_once: bool) -> None:
-        """Let replies end within the grace period, tell the watchers of the rest, then end their streams."""
-        self._background.stop(0.0 if at_once else self._settings.shutdown_grace)
+        """Let this process's replies end within the grace period, tell the watchers, then end the streams.
+
+        Streams of replies that are written elsewhere end at once: their clients go on with another process.
+        """
+        if self._writing is not None:
+            self._writing.stop(0.0 if at_once else self._settings.shutdown_grace)
         self._watcher.stopping.set()
         self._reply_log.wake_all()
+        self._chores.stop()
+        with suppress(Exception):
+            self._app.relay.forget_delivered()
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types

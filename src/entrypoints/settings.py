@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from environs import Env, EnvError
 from marshmallow.validate import Length, OneOf, Range
@@ -17,7 +20,12 @@ from domain.limits import Limits
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _NOT_OURS = {"PARLEY_OPENAI_API_KEY", "PARLEY_OPENAI_BASE_URL", "PARLEY_LIMITS"}
-_LATER = ("PARLEY_MONGO_URL", "PARLEY_REDIS_URL")
+
+_SCHEMES = {
+    "PARLEY_DATABASE_URL": ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://"),
+    "PARLEY_MONGO_URL": ("mongodb://", "mongodb+srv://"),
+    "PARLEY_REDIS_URL": ("redis://", "rediss://", "unix://"),
+}
 
 
 class SettingError(Exception):
@@ -32,6 +40,10 @@ class Settings:
     port: int
     data_dir: Path
     database_url: str
+    database_pool: int
+    mongo_url: str | None
+    redis_url: str | None
+    redis_prefix: str
     secret_key: str
     jwt_secret: str | None
     cookie_secure: bool
@@ -56,6 +68,11 @@ class Settings:
         return self.openai_api_key is not None or self.openai_base_url is not None
 
     @property
+    def job_timeout(self) -> float:
+        """Seconds after which a worker gives a reply up that should long have ended by itself."""
+        return 2 * self.reply_timeout + 60
+
+    @property
     def visitor_lifetime(self) -> timedelta:
         """How long a visitor's token is good."""
         return timedelta(days=self.visitor_days)
@@ -74,9 +91,6 @@ class Settings:
 
 
 def _read(env: Env, *, create: bool) -> Settings:
-    for name in _LATER:
-        if env.str(name, None):
-            raise SettingError(f"{name}: this version runs on its embedded parts only. Unset it.")
     positive = Range(min=0, min_inclusive=False)
     data_dir = Path(env.str("PARLEY_DATA_DIR", "var")).resolve()
     if not create and not data_dir.is_dir():
@@ -89,6 +103,10 @@ def _read(env: Env, *, create: bool) -> Settings:
         port=env.int("PARLEY_PORT", 8000, validate=Range(1, 65535)),
         data_dir=data_dir,
         database_url=_database_url(env, data_dir),
+        database_pool=env.int("PARLEY_DATABASE_POOL", 10, validate=Range(1, 1000)),
+        mongo_url=_url(env, "PARLEY_MONGO_URL"),
+        redis_url=_url(env, "PARLEY_REDIS_URL"),
+        redis_prefix=env.str("PARLEY_REDIS_PREFIX", "parley:", validate=Length(1, 100)),
         secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir),
         jwt_secret=env.str("PARLEY_JWT_SECRET", None, validate=Length(min=32)),
         cookie_secure=env.bool("PARLEY_COOKIE_SECURE", False),
@@ -124,11 +142,26 @@ def _limit_name(bound: str) -> str:
 
 
 def _database_url(env: Env, data_dir: Path) -> str:
-    url = env.str("PARLEY_DATABASE_URL", None)
-    if not url:
+    url = _url(env, "PARLEY_DATABASE_URL")
+    if url is None:
         return f"sqlite:///{data_dir / 'parley.db'}"
-    if not url.startswith("sqlite:///") or ":memory:" in url:
-        raise SettingError("PARLEY_DATABASE_URL: this version writes to a SQLite file (sqlite:////path/to/file.db).")
+    if ":memory:" in url:
+        raise SettingError("PARLEY_DATABASE_URL: must be a file (sqlite:////path/to/file.db) or a server.")
+    return url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
+
+
+def _url(env: Env, name: str) -> str | None:
+    """The URL of a server; what is wrong with it is said without showing it, for it may hold a password."""
+    url = env.str(name, None) or None
+    schemes = _SCHEMES[name]
+    if url is None:
+        return None
+    if not url.startswith(schemes):
+        raise SettingError(f"{name}: must begin with {' or '.join(schemes)}.")
+    try:
+        urlsplit(url).port  # noqa: B018 # raises for what is no number
+    except ValueError:
+        raise SettingError(f"{name}: cannot be read as a URL. Are the signs in its password percent-encoded?") from None
     return url
 
 
@@ -145,22 +178,22 @@ def _made(data_dir: Path) -> None:
 def _kept_secret(data_dir: Path) -> str:
     """The secret of this data folder, made on first use and readable by its owner alone."""
     path = data_dir / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        secret = path.read_text().strip()
-        if len(secret) < 32:
-            raise SettingError(f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable.") from None
-        return secret
-    with os.fdopen(descriptor, "w") as file:
-        secret = secrets.token_urlsafe(48)
-        file.write(secret)
+    if not path.exists():
+        # Written whole before it has its name: another process may be starting on the same folder.
+        with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=".secret_") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            with suppress(FileExistsError):
+                os.link(file.name, path)
+    secret = path.read_text().strip()
+    if len(secret) < 32:
+        raise SettingError(f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable.")
     return secret
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)} - _NOT_OURS
-    known |= {_limit_name(bound.name) for bound in fields(Limits)} | set(_LATER)
+    known |= {_limit_name(bound.name) for bound in fields(Limits)}
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:
             raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.sql.engine import Database
+from adapters.sql.engine import Database, open_database
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Checkpoint, LiveReplies, Outbox, StartWork, UnitOfWork
+from application.ports.persistence import Checkpoint, LiveReplies, Outbox, RecordedEvent, StartWork, UnitOfWork
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.errors import Forbidden, LeaseLost, NotFound
 from domain.identity import SYSTEM
 from domain.replies import LEASE, Reply
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
+from tests.waiting import eventually
 
 
 class UnitOfWorkContract:
@@ -57,7 +58,7 @@ class UnitOfWorkContract:
 
         with start_work() as work, pytest.raises(NotFound):
             work.rooms.get(room.id, for_=ALICE)
-        assert list(outbox.pending(after=0, limit=10)) == []
+        assert _undelivered(outbox) == []
 
     def test_an_error_undoes_everything(self, start_work: StartWork) -> None:
         room = a_room()
@@ -82,7 +83,7 @@ class UnitOfWorkContract:
             work.rooms.get(room.id, for_=ALICE).delete(_deletion(work, Subject.ROOM, room.id))
             work.commit()
 
-        pending = outbox.pending(after=0, limit=10)
+        pending = _undelivered(outbox)
 
         assert [(recorded.name, recorded.subject_id) for recorded in pending] == [
             ("RoomOpened", room.id),
@@ -95,11 +96,49 @@ class UnitOfWorkContract:
             work.rooms.add(a_room())
             work.rooms.add(a_room())
             work.commit()
-        first, second = outbox.pending(after=0, limit=10)
+        first, second = _undelivered(outbox)
 
-        outbox.delivered([first.number])
+        outbox.forget([first.number])
+        assert [second] == _undelivered(outbox)
 
-        assert [second] == list(outbox.pending(after=0, limit=10))
+        taken: list[RecordedEvent] = []
+        assert outbox.deliver(lambda events: taken.extend(events) or (), limit=10) == 1
+        assert taken == [second]
+        assert _undelivered(outbox) == []
+
+    def test_what_one_process_is_delivering_is_not_delivered_by_another(
+        self, start_work: StartWork, outbox: Outbox
+    ) -> None:
+        with start_work() as work:
+            work.rooms.add(a_room())
+            work.commit()
+        meanwhile: list[RecordedEvent] = []
+
+        def deliver(events: Sequence[RecordedEvent]) -> Sequence[int]:
+            outbox.deliver(lambda others: meanwhile.extend(others) or (), limit=10)
+            return ()
+
+        assert outbox.deliver(deliver, limit=10) == 1
+        assert meanwhile == []
+
+    def test_an_outbox_knows_for_how_long_its_oldest_event_waits(self, start_work: StartWork, outbox: Outbox) -> None:
+        assert outbox.age() == timedelta()
+        with start_work() as work:
+            work.rooms.add(a_room())
+            work.commit()
+        assert eventually(lambda: outbox.age() > timedelta())
+
+    def test_what_was_committed_is_handed_on_after_the_transaction(self, start_work: StartWork) -> None:
+        handed_on: list[RecordedEvent] = []
+        started = start_work()
+        started._committed = handed_on.extend  # type: ignore[attr-defined] # every adapter takes it when it is made
+        with started as work:
+            work.rooms.add(a_room())
+            work.commit()
+            assert handed_on == []
+
+        assert [event.name for event in handed_on] == ["RoomOpened"]
+        assert handed_on[0].number > 0
 
     def test_an_entity_is_its_owners_alone(self, start_work: StartWork) -> None:
         room = a_room(ALICE)
@@ -254,11 +293,39 @@ class UnitOfWorkContract:
         assert len(opened) == 3
         assert refused == ["Conflict"] * 5
 
+    def test_replies_at_once_do_not_exceed_the_slots(self, start_work: StartWork) -> None:
+        conversations = [a_conversation() for _ in range(8)]
+        with start_work() as work:
+            for conversation in conversations:
+                work.conversations.add(conversation)
+            work.commit()
+        taken, refused = [], []
+
+        def ask(conversation_id: UUID) -> None:
+            try:
+                with start_work() as work:
+                    found = work.conversations.get(conversation_id, for_=ALICE)
+                    _, reply = asked(found, live_replies=work.replies.count_live(ALICE.key))
+                    work.replies.add(reply)
+                    work.commit()
+                taken.append(reply.id)
+            except Exception as error:
+                refused.append(type(error).__name__)
+
+        threads = [threading.Thread(target=ask, args=[conversation.id]) for conversation in conversations]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(taken) == 5
+        assert refused == ["Limited"] * 3
+
 
 class TestSqliteUnitOfWork(UnitOfWorkContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = Database(f"sqlite:///{tmp_path / 'parley.db'}")
+        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
         Schema(database).upgrade()
         yield database
         database.dispose()
@@ -269,11 +336,24 @@ class TestSqliteUnitOfWork(UnitOfWorkContract):
 
     @pytest.fixture
     def outbox(self, database: Database) -> Outbox:
-        return SqlOutbox(database)
+        return SqlOutbox(database, grace=timedelta())
 
     @pytest.fixture
     def live(self, database: Database) -> LiveReplies:
         return SqlLiveReplies(database)
+
+
+class TestPostgresUnitOfWork(TestSqliteUnitOfWork):
+    @pytest.fixture
+    def database(self, postgres_database: Database) -> Database:
+        return postgres_database
+
+
+def _undelivered(outbox: Outbox) -> list[RecordedEvent]:
+    """What would be delivered next; nothing of it is taken."""
+    seen: list[RecordedEvent] = []
+    outbox.deliver(lambda events: seen.extend(events) or [event.number for event in events], limit=10)
+    return seen
 
 
 def _deletion(work: UnitOfWork, subject: Subject, subject_id: UUID) -> Deletion:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
-from adapters.sql.engine import Database
+from adapters.sql.engine import Database, open_database
+from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema, SchemaMismatch
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from tests.builders import a_conversation, answered
+from application.ports.persistence import Page
+from tests.builders import ALICE, a_conversation, answered
+from tests.parley_process import cli
+from tests.servers import a_postgres_database
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'parley.db'}")
-    yield database
-    database.dispose()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with (
+        a_postgres_database()
+        if request.param == "postgresql"
+        else nullcontext(f"sqlite:///{tmp_path / 'parley.db'}") as url
+    ):
+        database = open_database(url)
+        yield database
+        database.dispose()
 
 
 def tables(database: Database) -> set[str]:
-    with database.reading() as connection:
-        return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    return set(inspect(database.engine).get_table_names())
 
 
 def test_every_step_goes_up_down_and_up_again(database: Database) -> None:
@@ -86,6 +97,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     schema = Schema(database)
     broken = ScriptDirectory.from_config(schema._config)
     monkeypatch.setattr(broken.get_revision("0001").module, "FULL_TEXT", ("CREATE NONSENSE",))
+    monkeypatch.setattr(broken.get_revision("0002").module, "FULL_TEXT", ("CREATE NONSENSE",))
     monkeypatch.setattr(ScriptDirectory, "from_config", classmethod(lambda *_: broken))
 
     with pytest.raises(Exception, match="NONSENSE"):
@@ -110,8 +122,18 @@ def test_the_full_text_index_follows_its_messages(database: Database) -> None:
         connection.commit()
 
     def hits(word: str) -> int:
-        with database.reading() as connection:
-            found = connection.exec_driver_sql("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH ?", (word,))
-            return int(found.scalar_one())
+        total = SqlReader(database).search(ALICE, word, Page())["total"]
+        assert isinstance(total, int)
+        return total
 
     assert [hits(word) for word in ("pelicans", "water", "land")] == [0, 0, 1]
+
+
+def test_whoever_migrates_at_the_same_time_takes_turns(database: Database, tmp_path: Path) -> None:
+    url = database.url.render_as_string(hide_password=False)
+    with ThreadPoolExecutor() as pool:
+        settings = {"PARLEY_DATABASE_URL": url, "PARLEY_DATA_DIR": tmp_path}
+        migrating = [pool.submit(cli, "migrate", **settings) for _ in range(3)]
+
+    assert [(done.result().returncode, done.result().stderr) for done in migrating] == [(0, "")] * 3
+    Schema(database).require_current()

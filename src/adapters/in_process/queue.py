@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -53,6 +53,13 @@ class InProcessQueue:
                 return
             self._threads += 1
         threading.Thread(target=self._run, name="reply-worker", daemon=True).start()
+
+    def dispatch_again(self, reply_ids: Sequence[UUID]) -> int:
+        with self._lock:
+            unknown = [reply_id for reply_id in reply_ids if reply_id not in self._known]
+        for reply_id in unknown:
+            self.dispatch(reply_id)
+        return len(unknown)
 
     def ping(self) -> str:
         """One line on the worker; raises Unavailable when it has not begun or has stopped."""

@@ -6,6 +6,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from uuid import UUID
 
@@ -47,6 +48,9 @@ class InProcessReplyLog:
             log.touched = time.monotonic()
             log.changed.notify_all()
 
+    def watching(self, reply_id: UUID) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def read(self, reply_id: UUID, *, after: int) -> Sequence[LogEntry]:
         log = self._logs.get(reply_id)
         if log is None or log.last_seq <= after:
@@ -82,6 +86,9 @@ class InProcessReplyLog:
         for log in list(self._logs.values()):
             with log.changed:
                 log.changed.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        return True
 
     def _log(self, reply_id: UUID) -> _Log:
         log = self._logs.get(reply_id)

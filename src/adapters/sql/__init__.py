@@ -1,1 +1,1 @@
-"""Writes, and queries where no read store is configured: SQLite (PostgreSQL to follow) through SQLAlchemy."""
+"""Writes, and queries where no read store is configured: SQLite or PostgreSQL through SQLAlchemy."""

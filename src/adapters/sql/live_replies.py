@@ -42,9 +42,8 @@ class SqlLiveReplies:
             "new_seq_ceiling": checkpoint.seq_ceiling,
             "new_lease_until": checkpoint.lease_until,
         }
-        with self._database.writing() as connection:
+        with self._database.at_once() as connection:
             row = connection.execute(_SAVE, values).one_or_none()
-            connection.commit()
         if row is None:
             raise LeaseLost(checkpoint.reply_id, checkpoint.epoch)
         return row.cancel_requested_at is not None
@@ -60,5 +59,8 @@ class SqlLiveReplies:
         return self._ids(wanted.order_by(replies.c.created_at).limit(limit))
 
     def _ids(self, wanted: Select[UUID]) -> Sequence[UUID]:
-        with self._database.reading() as connection:
+        # What somebody is changing at this moment is neither waiting nor abandoned.
+        looking = self._database.at_once if self._database.locks_rows else self._database.reading
+        with looking() as connection:
+            wanted = wanted.with_for_update(skip_locked=True)
             return connection.execute(wanted).scalars().all()

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from adapters.sql.engine import Database
 from adapters.sql.tables import outbox
 from application.ports.persistence import RecordedEvent
 
+_LEASE = timedelta(seconds=30)
+"""How long events are one process's to hand over; if it dies meanwhile, they are due again afterwards."""
+
 
 class SqlOutbox:
-    """See application.ports.persistence.Outbox."""
+    """See application.ports.persistence.Outbox. Events are due `grace` after their commit or their refusal."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, grace: timedelta = timedelta(seconds=3)) -> None:
         self._database = database
+        self._grace = grace
 
-    def pending(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
+    def deliver(self, to: Callable[[Sequence[RecordedEvent]], Collection[int]], *, limit: int) -> int:
+        events = self._take(limit)
+        if not events:
+            return 0
+        refused = set(to(events))
+        self.forget([event.number for event in events if event.number not in refused])
+        if refused:
+            with self._database.at_once() as connection:
+                again = update(outbox).where(outbox.c.number.in_(refused))
+                connection.execute(again.values(due_at=datetime.now(UTC) + self._grace))
+        return len(events) - len(refused)
+
+    def forget(self, numbers: Collection[int]) -> None:
+        if numbers:
+            with self._database.at_once() as connection:
+                connection.execute(delete(outbox).where(outbox.c.number.in_(numbers)))
+
+    def age(self) -> timedelta:
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(outbox).where(outbox.c.number > after).order_by(outbox.c.number).limit(limit)
-            ).all()
-        return [RecordedEvent(row.number, row.name, row.subject_id, row.payload) for row in rows]
+            oldest = connection.execute(select(func.min(outbox.c.recorded_at))).scalar_one()
+        return datetime.now(UTC) - oldest if oldest is not None else timedelta()
 
-    def delivered(self, numbers: Sequence[int]) -> None:
-        if not numbers:
-            return
-        with self._database.writing() as connection:
-            connection.execute(delete(outbox).where(outbox.c.number.in_(numbers)))
-            connection.commit()
+    def _take(self, limit: int) -> Sequence[RecordedEvent]:
+        now = datetime.now(UTC)
+        is_due = and_(
+            or_(outbox.c.recorded_at.is_(None), outbox.c.recorded_at <= now - self._grace),
+            or_(outbox.c.due_at.is_(None), outbox.c.due_at <= now),
+        )
+        due = select(outbox.c.number).where(is_due).order_by(outbox.c.number).limit(limit)
+        with self._database.reading() as connection:
+            if connection.execute(due.limit(1)).first() is None:
+                return ()  # As it mostly is: nothing is written for that.
+        taking = update(outbox).where(outbox.c.number.in_(due.with_for_update(skip_locked=True).scalar_subquery()))
+        with self._database.at_once() as connection:
+            rows = connection.execute(taking.values(due_at=now + _LEASE).returning(outbox)).all()
+        return [
+            RecordedEvent(row.number, row.name, row.subject_id, row.payload)
+            for row in sorted(rows, key=lambda row: row.number)
+        ]

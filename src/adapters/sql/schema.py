@@ -13,16 +13,16 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from adapters.sql.engine import Database, translated
-from application.ports.persistence import StorageUnavailable
-from domain.errors import Invalid
+from domain.errors import Category, Invalid, ParleyError
 
 _PROJECT = Path(__file__).resolve().parents[3]
 
 
-class SchemaMismatch(StorageUnavailable):
+class SchemaMismatch(ParleyError):
     """The database is older or newer than the code; the message says what to do."""
 
     slug = "schema_mismatch"
+    category = Category.UNAVAILABLE
 
 
 class Schema:

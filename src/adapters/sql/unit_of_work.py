@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from adapters.sql.engine import Database, translated
 from adapters.sql.tables import conversations, map_entities, messages, outbox, replies, rooms, visitors
+from application.ports.persistence import RecordedEvent
 from domain.conversations import Conversation, Message
 from domain.deletions import Deletion
 from domain.errors import NotFound
@@ -30,12 +31,15 @@ _Entity = TypeVar("_Entity", bound=Recorder)
 
 # Statements that every question makes are put together once.
 _COUNT_LIVE = select(func.count()).where(replies.c.owner == bindparam("of"), replies.c.status.in_(LIVE))
+_RECORD = insert(outbox).returning(outbox.c.number, sort_by_parameter_order=True)
 
 
 class _Kept:
     """A session that remembers whom it met, so that no recorded event is lost with its entity."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self.database = database
+        self.connection = connection
         self.session = Session(bind=connection, expire_on_commit=False, autoflush=False)
         self.met: dict[int, Recorder] = {}
 
@@ -50,6 +54,10 @@ class _Kept:
             self.met[id(entity)] = entity
         return entity
 
+    def take_turns(self, subject: str) -> None:
+        """Until the end of the transaction, let no other one that names the same subject pass this point."""
+        self.database.take_turns(self.connection, subject)
+
     def all(self, wanted: Select[_Entity]) -> Sequence[_Entity]:
         entities = self.session.scalars(wanted).all()
         self.met.update((id(entity), entity) for entity in entities)
@@ -57,7 +65,10 @@ class _Kept:
 
 
 class SqlUnitOfWork:
-    """A session on one connection; what is not committed is rolled back when the context ends."""
+    """A session on one connection; what is not committed is rolled back when the context ends.
+
+    What was committed is handed to `committed`, which keeps its failures to itself.
+    """
 
     rooms: SqlRooms
     conversations: SqlConversations
@@ -66,14 +77,18 @@ class SqlUnitOfWork:
     deletions: SqlDeletions
     visitors: SqlVisitors
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, committed: Callable[[Sequence[RecordedEvent]], None] = lambda events: None
+    ) -> None:
         self._database = database
+        self._committed = committed
         map_entities()
 
     def __enter__(self) -> Self:
         self._transaction: AbstractContextManager[Connection] = self._database.writing()
         self._connection = self._transaction.__enter__()
-        self._kept = _Kept(self._connection)
+        self._kept = _Kept(self._database, self._connection)
+        self._recorded: list[RecordedEvent] = []
         self.rooms = SqlRooms(self._kept)
         self.conversations = SqlConversations(self._kept)
         self.messages = SqlMessages(self._kept)
@@ -87,16 +102,22 @@ class SqlUnitOfWork:
     ) -> None:
         self._kept.session.close()
         self._transaction.__exit__(kind, error, trace)
+        if self._recorded:  # Now that the connection is another's again: deliveries may want one.
+            self._committed(self._recorded)
 
     def commit(self) -> None:
         """Write everything with its events, or nothing."""
         with translated():
             self._kept.session.flush()
             events = [event for entity in self._kept.met.values() for event in entity.release_events()]
-            if events:
-                self._connection.execute(insert(outbox), [_row(event) for event in events])
+            rows = [_row(event) for event in events]
+            numbers = self._connection.execute(_RECORD, rows).scalars().all() if rows else ()
             self._kept.session.commit()
             self._connection.commit()
+        self._recorded += [
+            RecordedEvent(number, row["name"], row["subject_id"], row["payload"])
+            for number, row in zip(numbers, rows, strict=True)
+        ]
 
 
 class SqlRooms:
@@ -113,6 +134,7 @@ class SqlRooms:
         return _authorised(room, "room", room_id, for_, deleted)
 
     def count(self, owner: str) -> int:
+        self._kept.take_turns(f"rooms of {owner}")
         counting = select(func.count()).where(rooms.c.owner == owner, rooms.c.deletion_id.is_(None))
         return self._kept.session.execute(counting).scalar_one()
 
@@ -194,6 +216,7 @@ class SqlReplies:
         return _owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
 
     def count_live(self, owner: str) -> int:
+        self._kept.take_turns(f"replies of {owner}")
         return self._kept.session.execute(_COUNT_LIVE, {"of": owner}).scalar_one()
 
 
@@ -241,4 +264,9 @@ def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) 
 
 def _row(event: Event) -> dict[str, Any]:
     values = {field.name: getattr(event, field.name) for field in fields(event)}
-    return {"name": type(event).__name__, "subject_id": event.subject_id, "payload": values}
+    return {
+        "name": type(event).__name__,
+        "subject_id": event.subject_id,
+        "payload": values,
+        "recorded_at": datetime.now(UTC),
+    }

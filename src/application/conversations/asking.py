@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from application.ports.persistence import StartWork
-from application.ports.runtime import NewId, Now, ReplyQueue
+from application.ports.runtime import NewId, Now
 from application.replies.ending import CancelReply, CancelReplyHandler
 from domain.agents import Agents
 from domain.conversations import Message
@@ -40,14 +40,12 @@ class AskQuestion:
 
 @dataclass(frozen=True, slots=True)
 class AskQuestionHandler:
-    """Question, reply and events in one transaction, then the dispatch.
+    """Question, reply and events in one transaction, whose events then wake a worker.
 
-    A dispatch that is lost is made up for by the sweeper. Raises NotFound, Forbidden, Invalid,
-    Conflict `reply_in_progress` or Limited `too_many_live_replies`.
+    Raises NotFound, Forbidden, Invalid, Conflict `reply_in_progress` or Limited `too_many_live_replies`.
     """
 
     start_work: StartWork
-    queue: ReplyQueue
     cancel: CancelReplyHandler
     new_id: NewId
     now: Now
@@ -55,11 +53,6 @@ class AskQuestionHandler:
     limits: Limits
 
     def __call__(self, command: AskQuestion) -> tuple[Message, Reply]:
-        question, reply = self._post_interrupting(command)
-        self.queue.dispatch(reply.id)
-        return question, reply
-
-    def _post_interrupting(self, command: AskQuestion) -> tuple[Message, Reply]:
         interrupts = _INTERRUPTS if command.on_conflict is OnConflict.INTERRUPT else 0
         while True:
             try:
@@ -106,7 +99,6 @@ class RegenerateReplyHandler:
     """
 
     start_work: StartWork
-    queue: ReplyQueue
     new_id: NewId
     now: Now
     limits: Limits
@@ -127,5 +119,4 @@ class RegenerateReplyHandler:
             )
             work.replies.add(anew)
             work.commit()
-        self.queue.dispatch(anew.id)
         return anew

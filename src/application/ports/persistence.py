@@ -101,7 +101,7 @@ class Replies(Protocol):
         ...
 
     def count_live(self, owner: str) -> int:
-        """How many of `owner`'s replies wait or run."""
+        """How many of `owner`'s replies wait or run; keeps others from adding to them until the transaction ends."""
         ...
 
 
@@ -123,6 +123,8 @@ class Visitors(Protocol):
 
 class UnitOfWork(Protocol):
     """One transaction: nothing is kept unless `commit` is called, and nothing after it.
+
+    When the context has ended, what was committed has been handed to the relay.
 
     Entering, using and leaving raise StorageUnavailable when the store does not answer;
     committing raises ConcurrentChange when a newer version of an entity was written meanwhile.
@@ -202,12 +204,11 @@ class RecordedEvent:
 class Outbox(Protocol):
     """The events that were committed and not yet delivered to every subscriber."""
 
-    def deliver(
-        self, to: Callable[[Sequence[RecordedEvent]], Collection[int]], *, older_than: timedelta, limit: int
-    ) -> int:
-        """Hand over the oldest events of some age: how many `to` took, which are forgotten.
+    def deliver(self, to: Callable[[Sequence[RecordedEvent]], Collection[int]], *, limit: int) -> int:
+        """Hand over the oldest events that are due: how many `to` took, which are forgotten.
 
-        `to` answers with the numbers of those it could not take: they stay and go to the end of the line.
+        An event is due a few seconds after its commit, for its own process delivers it first. `to` answers
+        with the numbers of those it could not take: they stay, and are due again a few seconds later.
         What another process is handing over at the same time is passed over.
         """
         ...

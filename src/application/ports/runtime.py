@@ -37,6 +37,12 @@ class LogEntry:
         return self.event in TERMINAL_EVENTS
 
 
+class Misconfigured(Unavailable):
+    """A part refuses what the settings say (a password, a name, its age): waiting will not help."""
+
+    slug = "misconfigured"
+
+
 class LogUnavailable(Unavailable):
     """Where the logs are kept does not answer."""
 
@@ -89,6 +95,10 @@ class ReplyLog(Protocol):
 
     def wake_all(self) -> None:
         """End every wait, so that watchers see that this process is about to stop."""
+        ...
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything that was appended is in the store; says whether that is so."""
         ...
 
     def trim(self) -> None:

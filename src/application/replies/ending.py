@@ -9,8 +9,8 @@ from uuid import UUID
 
 from application.documents import message_document
 from application.ports.persistence import Document, StartWork
-from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
-from application.replies.watching import ReplyWatcher, terminal_entry
+from application.ports.runtime import Cancellations, LogEntry, LogUnavailable, Now, ReplyLog
+from application.replies.watching import ReplyWatcher, WatchReply, terminal_entry
 from domain.conversations import Message
 from domain.errors import LeaseLost
 from domain.identity import SYSTEM, Principal
@@ -55,8 +55,8 @@ class ReplyEnding:
                 return None
             reply.fence(self.now())
             work.commit()
-        next_seq = self.log.open(reply_id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
-        emitted = max(reply.text, said(self.log.read(reply_id, after=-1)), key=len)
+        next_seq, logged = self._take_log_over(reply)
+        emitted = max(reply.text, logged, key=len)
         if reply.can_be_tried_again(emitted):
             with self.start_work() as work:
                 work.replies.get(reply_id, for_=SYSTEM).requeue(epoch=reply.epoch, now=self.now())
@@ -65,6 +65,14 @@ class ReplyEnding:
         outcome = reply.abandoned_outcome(emitted)
         self.end(reply_id, outcome, epoch=reply.epoch, final_seq=next_seq)
         return outcome.status
+
+    def _take_log_over(self, reply: Reply) -> tuple[int, str]:
+        """The number that the log goes on with, and the text that is in it; without the log, what is safe."""
+        try:
+            next_seq = self.log.open(reply.id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
+            return next_seq, said(self.log.read(reply.id, after=-1))
+        except LogUnavailable:
+            return reply.seq_ceiling, ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +108,16 @@ class CancelReplyHandler:
             reply.request_cancel(self.now())
             work.commit()
         if was_live:
-            self._stop(reply, insist=command.insist)
+            self._stop(reply, command)
         return self.watcher.reader.reply(command.reply_id, command.principal)
 
-    def _stop(self, reply: Reply, *, insist: bool) -> None:
+    def _stop(self, reply: Reply, command: CancelReply) -> None:
         try:
             if reply.status is ReplyStatus.QUEUED and self.ending.take_over(reply.id, if_=_still_queued):
                 return
             self.cancellations.announce(reply.id)
-            if not self.watcher.sees_end(reply.id, within=self.patience) and insist:
+            watching = WatchReply(principal=command.principal, reply_id=reply.id)
+            if not self.watcher.sees_end(watching, within=self.patience) and command.insist:
                 self.ending.take_over(reply.id, if_=_always)
         except LeaseLost:
             pass  # Somebody else ended it at the same moment, which is all that was asked for.

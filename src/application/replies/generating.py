@@ -11,7 +11,7 @@ from uuid import UUID
 
 from application.ports.language import Knowledge, LanguageModel, ModelError, ModelStream, Passage, Prompt
 from application.ports.persistence import Checkpoint, ConcurrentChange, LiveReplies, StartWork, StorageUnavailable
-from application.ports.runtime import Cancellations, LogEntry, Now, ReplyLog
+from application.ports.runtime import Cancellations, LogEntry, LogLost, LogUnavailable, Now, ReplyLog
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
 from application.replies.reading import ModelReader
@@ -22,6 +22,9 @@ from domain.identity import SYSTEM
 from domain.replies import LEASE, SEQ_RESERVE, Outcome, Reply, ReplyStatus
 
 log = logging.getLogger(__name__)
+
+_OPEN_AGAIN = 1.0
+"""Seconds between two attempts to open a log that is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,9 @@ class _Attempt:
         self._saved = 0  # how much of it is checkpointed
         self._last_save = time.monotonic()
         self._first_delta_at: float | None = None
+        self._started: dict[str, object] = {}  # what the event that began this attempt said
+        self._log_is_open = False
+        self._opened_at = 0.0
 
     def cancel(self) -> None:
         """Stop as soon as possible and keep the text."""
@@ -158,8 +164,9 @@ class _Attempt:
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
-        self._next_seq = task.log.open(self.reply_id, epoch=self._epoch, first_seq=first_seq)
-        self._append("reply.started", {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts})
+        self._next_seq = first_seq
+        self._started = {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts}
+        self._open_log()
         return reply, history
 
     def _passages_for(self, history: Sequence[Message]) -> Sequence[Passage]:
@@ -254,6 +261,33 @@ class _Attempt:
         self._emitted = len(self._text)
 
     def _append(self, event: str, data: dict[str, object]) -> None:
+        """Add an event to the log. One that is away or lost is opened again later, and told everything."""
+        try:
+            if self._log_is_open or self._open_log():
+                self._write(event, data)
+        except LogLost:
+            self._log_is_open = False
+            if self._open_log():
+                self._write(event, data)
+
+    def _open_log(self) -> bool:
+        """Take the log over and tell what it should hold by now; says whether it could be done."""
+        now = time.monotonic()
+        if now < self._opened_at + _OPEN_AGAIN:
+            return False
+        self._opened_at = now
+        try:
+            self._next_seq = self._task.log.open(self.reply_id, epoch=self._epoch, first_seq=self._next_seq)
+            self._write("reply.started", self._started)
+            if self._emitted:
+                self._write("reply.delta", {"text": self._text[: self._emitted]})
+        except (LogUnavailable, LogLost) as away:
+            log.warning("reply %s: goes on without its log: %s", self.reply_id, away)
+            return False
+        self._log_is_open = True
+        return True
+
+    def _write(self, event: str, data: dict[str, object]) -> None:
         self._task.log.append(self.reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
         self._next_seq += 1
 

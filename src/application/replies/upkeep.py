@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.ports.persistence import LiveReplies
+from application.ports.persistence import LiveReplies, RecordedEvent
 from application.ports.runtime import Now, ReplyQueue
 from application.replies.ending import ReplyEnding
 from domain.errors import LeaseLost
@@ -17,6 +17,18 @@ from domain.replies import Reply, ReplyStatus
 log = logging.getLogger(__name__)
 
 _BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WakeWorkers:
+    """Subscribes to the relay: dispatches what was queued."""
+
+    queue: ReplyQueue
+
+    def __call__(self, events: Sequence[RecordedEvent]) -> None:
+        for event in events:
+            if event.name == "ReplyQueued":
+                self.queue.dispatch(event.subject_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +46,12 @@ class SweepReplies:
     def __call__(self) -> int:
         """How many were dispatched."""
         waiting = self.live.queued(before=self.now() - self.after, limit=_BATCH)
-        for reply_id in waiting:
-            self.queue.dispatch(reply_id)
-        return len(waiting)
+        return self.queue.dispatch_again(waiting) if waiting else 0
 
 
 @dataclass(frozen=True, slots=True)
 class ReapReplies:
-    """Takes over running replies whose lease is over, and dispatches those that can be tried again.
+    """Takes over running replies whose lease is over; those that can be tried again are queued anew.
 
     What this very process is writing is left alone: a process that was stopped for a while, or
     whose clock was set, is not dead.
@@ -49,7 +59,6 @@ class ReapReplies:
 
     live: LiveReplies
     ending: ReplyEnding
-    queue: ReplyQueue
     writes: Callable[[UUID], bool]
     now: Now
 
@@ -64,8 +73,6 @@ class ReapReplies:
         reaped = []
         for reply_id in candidates:
             status = None if self.writes(reply_id) else self._take_over(reply_id, abandoned)
-            if status is ReplyStatus.QUEUED:
-                self.queue.dispatch(reply_id)
             if status is not None:
                 reaped.append((reply_id, status))
         return reaped

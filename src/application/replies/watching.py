@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.ports.persistence import Document, Reader, StorageUnavailable
-from application.ports.runtime import LogEntry, ReplyLog
+from application.ports.runtime import LogEntry, LogUnavailable, ReplyLog
 from domain.errors import NotFound
 from domain.identity import Principal
 from domain.replies import ReplyStatus
 
 _LOOK_AGAIN = 5.0
 """Seconds without an event after which the stored reply is consulted: its log may have been lost."""
+
+_AWAY = 1.0
+"""Seconds between two looks at the stored reply while its log is away."""
 
 
 def terminal_entry(seq: int, status: str, message: Document, error: dict[str, str] | None) -> LogEntry:
@@ -57,48 +60,89 @@ class ReplyWatcher:
         """The reply as it is once it has ended, or after `within` seconds."""
         reply = self.reader.reply(query.reply_id, query.principal)
         if _is_live(reply):
-            self.sees_end(query.reply_id, within=within)
+            self.sees_end(query, within=within)
             reply = self.reader.reply(query.reply_id, query.principal)
         return reply
 
-    def sees_end(self, reply_id: UUID, *, within: float) -> bool:
-        """Whether the terminal event arrives within so many seconds."""
+    def sees_end(self, query: WatchReply, *, within: float) -> bool:
+        """Whether the reply ends within so many seconds. Raises NotFound when its conversation is deleted meanwhile."""
         deadline = time.monotonic() + within
         after = -1
         while not self.stopping.is_set():
-            entries = self.log.read(reply_id, after=after)
-            if entries:
-                after = entries[-1].seq
-                if entries[-1].is_terminal:
+            try:
+                with self.log.watching(query.reply_id):
+                    while not self.stopping.is_set():
+                        entries = self.log.read(query.reply_id, after=after)
+                        if entries:
+                            after = entries[-1].seq
+                            if entries[-1].is_terminal:
+                                return True
+                        left = deadline - time.monotonic()
+                        if left <= 0:
+                            return False
+                        self.log.wait(query.reply_id, after=after, timeout=min(_LOOK_AGAIN, left))
+            except LogUnavailable:
+                self.stopping.wait(min(_AWAY, max(0.0, deadline - time.monotonic())))
+                if not _is_live(self.reader.reply(query.reply_id, query.principal)):
                     return True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self.log.wait(reply_id, after=after, timeout=min(_LOOK_AGAIN, left))
+                if time.monotonic() >= deadline:
+                    return False
         return False
 
     def _follow(self, query: WatchReply, reply: Document) -> Iterator[Sequence[LogEntry]]:
-        after = query.after
+        position = _Position(query.after)
         while not self.stopping.is_set():
-            entries = self.log.read(query.reply_id, after=after)
+            try:
+                with self.log.watching(query.reply_id):
+                    yield from self._follow_log(query, reply, position)
+                return
+            except LogUnavailable:
+                # The reply goes on without its log, and its end is in the database.
+                yield ()
+                self.stopping.wait(_AWAY)
+                looked = self._look(query, reply)
+                if looked is None:
+                    return
+                reply = looked
+                if not _is_live(reply):
+                    yield [_snapshot(reply)]
+                    return
+
+    def _follow_log(self, query: WatchReply, reply: Document, position: _Position) -> Iterator[Sequence[LogEntry]]:
+        while not self.stopping.is_set():
+            entries = self.log.read(query.reply_id, after=position.after)
             if entries:
                 yield entries
-                after = entries[-1].seq
+                position.after = entries[-1].seq
                 if entries[-1].is_terminal:
                     return
             elif not _is_live(reply):
                 yield [_snapshot(reply)]
                 return
             asked_at = time.monotonic()
-            self.log.wait(query.reply_id, after=after, timeout=_LOOK_AGAIN)
+            self.log.wait(query.reply_id, after=position.after, timeout=_LOOK_AGAIN)
             if time.monotonic() >= asked_at + _LOOK_AGAIN:
                 yield ()
-                try:
-                    reply = self.reader.reply(query.reply_id, query.principal)
-                except NotFound:
-                    return  # Its conversation was deleted. Whoever comes back is told so.
-                except StorageUnavailable:
-                    continue  # The log may still go on.
+                looked = self._look(query, reply)
+                if looked is None:
+                    return
+                reply = looked
+
+    def _look(self, query: WatchReply, reply: Document) -> Document | None:
+        """The reply as it is now, or as it was when the database is away; None when its conversation was deleted."""
+        try:
+            return self.reader.reply(query.reply_id, query.principal)
+        except NotFound:
+            return None  # Whoever comes back is told so.
+        except StorageUnavailable:
+            return reply  # The log may still go on.
+
+
+@dataclass(slots=True)
+class _Position:
+    """The number of the last event that a watcher was given."""
+
+    after: int
 
 
 def _is_live(reply: Document) -> bool:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
 if TYPE_CHECKING:
+    from application.facade import Application, ReadModelTools
+    from application.projections import Advance
     from entrypoints.container import Container
 
 _REFUSED = 1
 _MISCONFIGURED = 2
+_AWAY = 3
 
 
 def main() -> None:
-    """The console script. Exits with 0, 1 when something was refused or failed, 2 for wrong usage or settings."""
+    """The console script.
+
+    Exits with 0, with 1 when something was refused or failed, with 2 for wrong usage or settings, and with
+    3 when a server does not answer, where trying again later helps.
+    """
     # Before anything else is imported, for what was imported before cannot be patched any more.
-    if "serve" in sys.argv[1:2]:
+    if sys.argv[1:2] in (["serve"], ["worker"]):
         from gevent import monkey
 
         monkey.patch_all()
-    from domain.errors import ParleyError
+    from application.ports.runtime import Misconfigured
+    from domain.errors import ParleyError, Unavailable
     from entrypoints.settings import SettingError
 
     try:
@@ -30,9 +41,12 @@ def main() -> None:
     except SettingError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_MISCONFIGURED)
+    except Misconfigured as error:
+        click.echo(f"Error: {error.message}", err=True)
+        sys.exit(_MISCONFIGURED)
     except ParleyError as error:
         click.echo(f"Error: {error.message}", err=True)
-        sys.exit(_REFUSED)
+        sys.exit(_AWAY if isinstance(error, Unavailable) else _REFUSED)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,13 +56,30 @@ def parley() -> None:
 
 
 @parley.command()
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 1000), help="Web processes.")
 @click.option("--migrate", is_flag=True, help="Bring the database up to date first.")
-def serve(migrate: bool) -> None:
-    """Serve the API and the chat page."""
+def serve(workers: int, migrate: bool) -> None:
+    """Serve the API and the chat page.
+
+    Without PARLEY_REDIS_URL the one web process writes the replies too. With it, `parley worker` does.
+    """
     from entrypoints.server import serve
     from entrypoints.settings import Settings
 
-    serve(Settings.from_environment(), migrate=migrate)
+    serve(Settings.from_environment(), workers=workers, migrate=migrate)
+
+
+@parley.command()
+@click.option("--concurrency", type=click.IntRange(1, 10_000), help="Replies at once; else PARLEY_CONCURRENCY.")
+def worker(concurrency: int | None) -> None:
+    """Write replies. Needs PARLEY_REDIS_URL; run as many of these as you like, on any machines."""
+    import dataclasses
+
+    from entrypoints.settings import Settings
+    from entrypoints.worker import work
+
+    settings = Settings.from_environment()
+    work(dataclasses.replace(settings, concurrency=concurrency or settings.concurrency))
 
 
 @parley.command()
@@ -56,11 +87,15 @@ def serve(migrate: bool) -> None:
 @click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
 def migrate(revision: str, down_to: str | None) -> None:
     """Bring the database to the revision that this version needs, or to another one."""
-    schema = _container(checked=False, create=True).schema()
+    container = _container(checked=False, create=True)
+    schema = container.schema()
     if down_to is not None:
         schema.downgrade(down_to)
     else:
         schema.upgrade(revision)
+    tools = container.application().read_models
+    if tools is not None and schema.current() == schema.head:
+        tools.prepare()
     click.echo(f"The database is at revision {schema.current() or 'none'}.")
 
 
@@ -73,10 +108,10 @@ def doctor() -> None:
     container = _container(checked=False)
     table = Table("part", "state", "what answers", box=None)
     healthy = True
-    checks = {"schema": container.schema().require_current, **container.application().parts}
-    for part, check in checks.items():
+    checks = {**container.requirements(), "schema": container.schema().require_current}
+    for part, check in [*checks.items(), *container.application().parts.items()]:
         try:
-            answer, state = check() or "up to date", "[green]ok[/]"
+            answer, state = check() or "as it should be", "[green]ok[/]"
         except Exception as failure:
             answer, state, healthy = str(failure), "[red]failed[/]", False
         table.add_row(part, state, str(answer))
@@ -119,17 +154,19 @@ def rooms() -> None:
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
 def list_rooms(owner: str | None, deleted: bool, limit: int, offset: int) -> None:
     """List rooms, the most recently active first."""
+    from datetime import datetime
+
     from rich.console import Console
     from rich.table import Table
 
     from application.ports.persistence import Page
 
     page = Page(limit=limit, offset=offset)
-    found = _container().application().read.rooms_of(owner, deleted=deleted, page=page)
+    found = _application().read.rooms_of(owner, deleted=deleted, page=page)
     columns = ["id", "owner", "name", "conversations", "messages", "deleted" if deleted else "last active"]
     table = Table(*columns, box=None)
     for room in found["items"]:
-        when = room["deleted_at"] if deleted else room["last_activity_at"]
+        when = datetime.fromisoformat(str(room["deleted_at"] if deleted else room["last_activity_at"]))
         counts = [str(room["conversation_count"]), str(room["message_count"])]
         table.add_row(str(room["id"]), room["owner"], room["name"], *counts, f"{when:%Y-%m-%d %H:%M}")
     console = Console()
@@ -146,7 +183,7 @@ def restore_room(room_id: UUID) -> None:
     from application.rooms.commands import RestoreRoom
     from domain.identity import SYSTEM
 
-    room = _container().application().rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
+    room = _application().rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
     click.echo(f"Restored the room {room.name!r} of {room.owner}.")
 
 
@@ -163,7 +200,7 @@ def restore_conversation(conversation_id: UUID) -> None:
     from domain.identity import SYSTEM
 
     command = RestoreConversation(principal=SYSTEM, conversation_id=conversation_id)
-    conversation = _container().application().conversations.restore(command)
+    conversation = _application().conversations.restore(command)
     click.echo(f"Restored the conversation {conversation.title!r} of {conversation.owner}.")
 
 
@@ -175,10 +212,66 @@ def replies() -> None:
 @replies.command("reap")
 def reap_replies() -> None:
     """End or requeue the replies whose process is gone; a running server does this by itself."""
-    reaped = _container().application().replies.reap()
+    reaped = _application().replies.reap()
     for reply_id, status in reaped:
         click.echo(f"{reply_id} {status}")
     click.echo(f"{len(reaped)} reaped.")
+
+
+@parley.group()
+def projections() -> None:
+    """The read models in MongoDB, made from the database."""
+
+
+@projections.command("rebuild")
+@click.option("--from-scratch", is_flag=True, help="Do not go on where an interrupted rebuild left off.")
+def rebuild_projections(from_scratch: bool) -> None:
+    """Write every document anew while the service goes on; can be interrupted and run again."""
+    tools = _read_model_tools()
+    with _progress(tools, "rebuilding") as advance:
+        tools.rebuild(advance, from_scratch=from_scratch)
+    click.echo("The read models hold everything.")
+
+
+@projections.command("verify")
+@click.option("--show", default=20, show_default=True, type=click.IntRange(0), help="How many differences to list.")
+def verify_projections(show: int) -> None:
+    """Compare every document with the database; exits with 1 if any differs."""
+    tools = _read_model_tools()
+    with _progress(tools, "comparing") as advance:
+        differences = tools.verify(advance)
+    for (model, thing), difference in list(differences.items())[:show]:
+        click.echo(f"{model} {thing}: {difference}")
+    if differences:
+        click.echo(f"{len(differences)} documents differ. Run: parley projections rebuild --from-scratch", err=True)
+        sys.exit(_REFUSED)
+    click.echo("No difference.")
+
+
+def _read_model_tools() -> ReadModelTools:
+    from entrypoints.settings import SettingError
+
+    tools = _application().read_models
+    if tools is None:
+        raise SettingError("PARLEY_MONGO_URL: is not set, so there are no read models.")
+    return tools
+
+
+@contextmanager
+def _progress(tools: ReadModelTools, what: str) -> Iterator[Advance]:
+    """A bar a read model on a terminal, nothing elsewhere."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from application.ports.persistence import Model
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
+        bars = {model: progress.add_task(f"{what} {model}", total=tools.snapshots.count(model)) for model in Model}
+        yield lambda model, done: progress.advance(bars[model], done)
+
+
+def _application() -> Application:
+    return _container().application()
 
 
 def _container(*, checked: bool = True, create: bool = False) -> Container:
@@ -195,4 +288,5 @@ def _container(*, checked: bool = True, create: bool = False) -> Container:
     container = Container(settings=settings)
     if checked:
         container.schema().require_current()
+        atexit.register(container.relay().forget_delivered)
     return container

@@ -1,0 +1,1 @@
+"""Read models in MongoDB, and the queries that they answer."""

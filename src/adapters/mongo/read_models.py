@@ -1,0 +1,230 @@
+"""The read models as projections write them: a collection a model, a document a thing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pymongo
+from pymongo import ASCENDING, IndexModel, ReplaceOne
+from pymongo.errors import BulkWriteError
+
+from adapters.mongo.server import MongoServer
+from adapters.mongo.words import words_to_store
+from application.ports.persistence import Document, Model, ReadModelsUnavailable, Snapshot
+
+SHAPE = 1
+"""What stored documents look like. A change of it, also of how words are stored, makes a rebuild necessary."""
+
+_OURS = ("_id", "version", "shape", "owner", "hidden", "document", "words")
+"""Names in a stored document; whatever else is there are the snapshot's keys."""
+
+_DUPLICATE_KEY = 11000
+
+_INDEX_BUILD = 3_600
+"""Seconds that building the indexes of a full store may take."""
+
+_STATE = {"_id": "read_models"}
+
+_NEVER_COMPLETED = "The read models do not hold everything yet. Run: parley projections rebuild"
+_OLDER = "The read models were written by an older version of Parley. Run: parley projections rebuild"
+_NEWER = (
+    "The read models were written by a newer version of Parley. Run that version, "
+    "or drop the MongoDB database and run: parley projections rebuild"
+)
+
+# Lists are found and sorted by one index each; the ids at the end make the order one that no two things share.
+_ROOM_ORDERS = ("last_activity_at", "created_at", "name_key")
+_CONVERSATION_ORDERS = ("last_activity_at", "created_at", "title_key")
+_INDEXES: Mapping[Model, Sequence[tuple[str, ...]]] = {
+    Model.ROOMS: [
+        *(("owner", "hidden", key, "_id") for key in _ROOM_ORDERS),
+        *(("hidden", key, "_id") for key in _ROOM_ORDERS),
+    ],
+    Model.CONVERSATIONS: [
+        *(("owner", "hidden", key, "_id") for key in _CONVERSATION_ORDERS),
+        *(("room_id", "hidden", key, "_id") for key in _CONVERSATION_ORDERS),
+    ],
+    Model.MESSAGES: [
+        ("conversation_id", "hidden", "position"),
+        ("room_id", "hidden", "created_at", "conversation_id", "position"),
+        ("owner", "words"),
+    ],
+}
+
+
+class MongoReadModels:
+    """See application.ports.persistence.ReadModels."""
+
+    def __init__(self, server: MongoServer) -> None:
+        self._server = server
+        self._collections = {model: server.database[model.value] for model in Model}
+        self._meta = server.database["meta"]
+
+    def save(self, snapshots: Sequence[Snapshot]) -> None:
+        # In the order of the models, so that nothing is there before what it is part of.
+        for model in Model:
+            if those := [snapshot for snapshot in snapshots if snapshot.model is model]:
+                with self._server.translated():
+                    self._save(model, those)
+
+    def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
+        with self._server.translated():
+            return [
+                _snapshot(model, stored)
+                for stored in self._collections[model].find({"_id": {"$in": _strings(ids)}}, {"words": False})
+            ]
+
+    def ids_after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[UUID]:
+        wanted = {"_id": {"$gt": str(after)}} if after is not None else {}
+        with self._server.translated():
+            found = self._collections[model].find(wanted, {"_id": True}).sort("_id", ASCENDING).limit(limit)
+            return [UUID(stored["_id"]) for stored in found]
+
+    def remove(self, model: Model, ids: Collection[UUID]) -> None:
+        if ids:
+            with self._server.translated():
+                self._collections[model].delete_many({"_id": {"$in": _strings(ids)}})
+
+    def prepare(self) -> None:
+        self._refuse_newer()
+        with pymongo.timeout(_INDEX_BUILD), self._server.translated():
+            for model, indexes in _INDEXES.items():
+                self._collections[model].create_indexes(
+                    [IndexModel([(key, ASCENDING) for key in keys]) for keys in indexes]
+                )
+
+    @property
+    def progress(self) -> Mapping[str, str]:
+        left = self._state().get("progress", {})
+        # What was done in another shape has to be done again.
+        return left["done"] if left.get("shape") == SHAPE else {}
+
+    def note_progress(self, progress: Mapping[str, str]) -> None:
+        with self._server.translated():
+            self._meta.update_one(_STATE, {"$set": {"progress": {"shape": SHAPE, "done": dict(progress)}}}, upsert=True)
+
+    def complete(self) -> None:
+        self._refuse_newer()
+        with self._server.translated():
+            self._meta.update_one(_STATE, {"$set": {"complete": SHAPE}, "$unset": {"progress": True}}, upsert=True)
+
+    def check(self) -> None:
+        complete = self._refuse_newer()
+        if complete != SHAPE:
+            raise ReadModelsUnavailable(_OLDER if complete else _NEVER_COMPLETED)
+
+    def _state(self) -> Document:
+        with self._server.translated():
+            return self._meta.find_one(_STATE) or {}
+
+    def _refuse_newer(self) -> int:
+        """The shape in which everything was last saved, 0 if it never was; raises for one that is not known here."""
+        complete = int(self._state().get("complete", 0))
+        if complete > SHAPE:
+            raise ReadModelsUnavailable(_NEWER)
+        return complete
+
+    def _save(self, model: Model, snapshots: Sequence[Snapshot]) -> None:
+        """Where a document is not to be replaced, its upsert finds none to update and fails on the one that is there.
+
+        It fails so too when somebody else adds the document at the same moment: hence the second try.
+        """
+        left = self._tried(model, self._tried(model, snapshots))
+        if not left:
+            return
+        newer_shapes = {
+            stored["_id"]: stored["version"]
+            for stored in self._collections[model].find(
+                {"_id": {"$in": _strings(snapshot.id for snapshot in left)}, "shape": {"$gt": SHAPE}}, {"version": True}
+            )
+        }
+        # A newer version of Parley writes here already. It has to be told what it does not know yet, from the outbox.
+        if any(newer_shapes.get(str(snapshot.id), snapshot.version) < snapshot.version for snapshot in left):
+            raise ReadModelsUnavailable(_NEWER)
+
+    def _tried(self, model: Model, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
+        """Those that are not saved because of a document that is there."""
+        if not snapshots:
+            return ()
+        try:
+            self._collections[model].bulk_write(
+                [
+                    ReplaceOne(
+                        {
+                            "_id": str(snapshot.id),
+                            "shape": {"$lte": SHAPE},
+                            "$or": [{"version": {"$lt": snapshot.version}}, {"shape": {"$lt": SHAPE}}],
+                        },
+                        _stored(snapshot),
+                        upsert=True,
+                    )
+                    for snapshot in snapshots
+                ],
+                ordered=False,
+            )
+        except BulkWriteError as failure:
+            errors = failure.details["writeErrors"]
+            if failure.details["writeConcernErrors"] or any(error["code"] != _DUPLICATE_KEY for error in errors):
+                raise
+            return [snapshots[error["index"]] for error in errors]
+        return ()
+
+
+def as_it_was(document: Document) -> Document:
+    """A stored document in JSON values again; the argument is changed."""
+    if type(document["metadata"]) is bytes:
+        document["metadata"] = orjson.loads(document["metadata"])
+    return document
+
+
+def _stored(snapshot: Snapshot) -> Document:
+    document = snapshot.document
+    if not _survives(document["metadata"]):
+        document = document | {"metadata": orjson.dumps(document["metadata"])}
+    stored = {
+        "_id": str(snapshot.id),
+        "version": snapshot.version,
+        "shape": SHAPE,
+        "owner": snapshot.owner,
+        "hidden": snapshot.hidden,
+        **snapshot.keys,
+        "document": document,
+    }
+    if snapshot.model is Model.MESSAGES:
+        stored["words"] = words_to_store(document["content"])
+    return stored
+
+
+def _snapshot(model: Model, stored: Document) -> Snapshot:
+    return Snapshot(
+        model=model,
+        id=UUID(stored["_id"]),
+        version=stored["version"],
+        owner=stored["owner"],
+        hidden=stored["hidden"],
+        document=as_it_was(stored["document"]),
+        keys={name: value for name, value in stored.items() if name not in _OURS},
+    )
+
+
+def _survives(value: Any) -> bool:
+    """Whether BSON gives anybody's JSON back as it was.
+
+    Not so numbers of 64 bits without a sign; names with a "$" may mean something to the driver ($ref) or the server.
+    """
+    match value:
+        case int():
+            return value < 2**63
+        case dict():
+            return all(not name.startswith("$") and _survives(inner) for name, inner in value.items())
+        case list():
+            return all(map(_survives, value))
+        case _:
+            return True
+
+
+def _strings(ids: Iterable[UUID]) -> list[str]:
+    return [str(id_) for id_ in ids]

@@ -1,0 +1,142 @@
+"""The MongoDB server: its client's settings, and one place where its failures become the application's."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pymongo import MongoClient
+from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError, WaitQueueTimeoutError
+
+from application.ports.persistence import ReadModelsUnavailable
+
+_SETTINGS: dict[str, Any] = {
+    "appname": "parley",
+    "serverSelectionTimeoutMS": 1_000,
+    "connectTimeoutMS": 1_000,
+    "socketTimeoutMS": 5_000,
+    "waitQueueTimeoutMS": 1_000,
+    "maxPoolSize": 20,
+    "tz_aware": True,
+}
+"""What the URL leaves open."""
+
+_OLDEST = (5, 0)
+"""The first version whose documents may hold names that begin with "$"."""
+
+_REST = 1.0
+"""Seconds for which calls fail at once after one that reached nobody."""
+
+_REFUSALS = frozenset({13, 18, 334, 8000})
+"""Unauthorized, AuthenticationFailed, MechanismUnavailable, AtlasError (mongo/base/error_codes.yml)."""
+
+
+class MongoUnreachable(ReadModelsUnavailable):
+    """Nobody answers there; waiting may help."""
+
+
+class MongoMisconfigured(ReadModelsUnavailable):
+    """Waiting does not help: the URL or the server has to be another."""
+
+
+class MongoAccessRefused(MongoMisconfigured):
+    """The server does not take the name and password, or they do not allow enough."""
+
+
+class MongoTooOld(MongoMisconfigured):
+    """The server is older than what Parley needs."""
+
+
+class MongoServer:
+    """A database of a server; nothing is connected before the first call.
+
+    The database is the one in the URL's path, else "parley". Messages never hold the password.
+    Raises MongoMisconfigured for what is no URL of MongoDB's.
+    """
+
+    def __init__(self, url: str) -> None:
+        # The driver's own words are left out: they can quote parts of a password that was not escaped.
+        wrong = MongoMisconfigured(
+            "This is no URL of a MongoDB database. It should be like mongodb://name:password@host:27017/parley, "
+            "with the name and password percent-encoded."
+        )
+        if not url.startswith(("mongodb://", "mongodb+srv://")):
+            raise wrong
+        try:
+            given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+            settings = {name: value for name, value in _SETTINGS.items() if name.lower() not in given}
+            self._client: MongoClient[dict[str, Any]] = MongoClient(url, connect=False, **settings)
+            self.database = self._client.get_default_database("parley")
+        except (PyMongoError, ValueError):
+            raise wrong from None
+        self._rests_until = 0.0
+        self._failure = ""
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the driver's failures into ReadModelsUnavailable, MongoUnreachable and MongoMisconfigured among them.
+
+        While the server is away, most calls fail at once instead of each waiting out a time-out.
+        """
+        if time.monotonic() < self._rests_until:
+            raise MongoUnreachable(self._failure)
+        try:
+            yield
+        except WaitQueueTimeoutError as busy:  # The server is not away, so others may go on.
+            raise ReadModelsUnavailable("Too many queries wait for a connection to MongoDB.") from busy
+        except ConnectionFailure as failure:
+            self._failure = f"MongoDB at {self._address} cannot be reached: {_reason(failure)}"
+            self._rests_until = time.monotonic() + _REST
+            raise MongoUnreachable(self._failure) from failure
+        except PyMongoError as failure:
+            raise self._other(failure) from failure
+
+    def ping(self) -> str:
+        """One line on the server. Raises ReadModelsUnavailable."""
+        return f"MongoDB {self._version()}, {self._address}"
+
+    def require(self) -> None:
+        """Raise MongoUnreachable, MongoAccessRefused or MongoTooOld unless the server can be worked with."""
+        version = self._version()
+        if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+            raise self._too_old(version)
+        with self.translated():  # Anybody may ask for the version.
+            self.database.list_collection_names()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+    def _version(self) -> str:
+        with self.translated():
+            return str(self._client.server_info()["version"])
+
+    @property
+    def _address(self) -> str:
+        known = sorted(self._client.topology_description.server_descriptions())
+        hosts = ",".join(f"{host}:{port}" if port else host for host, port in known)
+        return f"{hosts or 'its SRV record'}/{self.database.name}"
+
+    def _other(self, failure: PyMongoError) -> ReadModelsUnavailable:
+        match failure:
+            case OperationFailure(code=code) if code in _REFUSALS:
+                return MongoAccessRefused(f"MongoDB at {self._address} refuses access: {_reason(failure)}")
+            case ConfigurationError() if "wire version" in str(failure):  # The driver itself takes no server so old.
+                return self._too_old(_reason(failure))
+            case ConfigurationError():  # What an SRV record's resolution ends with.
+                return MongoUnreachable(f"MongoDB at {self._address} cannot be found: {_reason(failure)}")
+            case _:
+                return ReadModelsUnavailable(f"MongoDB at {self._address} failed: {_reason(failure)}")
+
+    def _too_old(self, version: str) -> MongoTooOld:
+        oldest = ".".join(map(str, _OLDEST))
+        return MongoTooOld(f"MongoDB at {self._address} is too old: Parley needs {oldest}, and this is {version}.")
+
+
+def _reason(failure: PyMongoError) -> str:
+    """The driver's own words without what it adds for debugging."""
+    return re.split(r" \(configured timeouts|, full error|, Timeout:", str(failure), maxsplit=1)[0]

@@ -1,0 +1,102 @@
+"""The queue as those who ask use it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from uuid import UUID
+
+from redis import Redis, RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from adapters.rq.jobs import write_reply
+
+log = logging.getLogger(__name__)
+
+_FAILURES_KEPT = 24 * 3600
+"""Seconds that a job which failed can be looked at in RQ's registry."""
+
+_AGAIN = 10
+"""Seconds before a reply that no worker has claimed is dispatched once more."""
+
+
+def queue_name(prefix: str) -> str:
+    """What RQ calls the queue of an installation."""
+    return f"{prefix}replies"
+
+
+class RqQueue:
+    """See application.ports.runtime.ReplyQueue.
+
+    A job's id is its reply's. Jobs are sent by a thread of their own, many in one round trip, so that
+    nobody waits for Redis; what cannot be sent is dropped, for the sweeper to find.
+    """
+
+    def __init__(self, client: Redis, *, prefix: str, job_timeout: float) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._job_timeout = int(job_timeout)
+        self._waiting: deque[UUID] = deque()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._sender: threading.Thread | None = None
+
+    def dispatch(self, reply_id: UUID) -> None:
+        self._waiting.append(reply_id)
+        self._wake.set()
+        if self._sender is None:
+            self._start()
+
+    def dispatch_again(self, reply_ids: Sequence[UUID]) -> int:
+        try:
+            queued = set(self._queue().get_job_ids())
+            missing = [reply_id for reply_id in reply_ids if str(reply_id) not in queued]
+            with self._client.pipeline(transaction=False) as pipeline:
+                for reply_id in missing:
+                    pipeline.set(f"{self._prefix}again:{reply_id}", 1, nx=True, ex=_AGAIN)
+                due = [reply_id for reply_id, is_due in zip(missing, pipeline.execute(), strict=True) if is_due]
+        except RedisError as failure:
+            log.warning("replies cannot be dispatched: %s", failure)
+            return 0
+        for reply_id in due:
+            self.dispatch(reply_id)
+        return len(due)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._sender is None:
+                self._sender = threading.Thread(target=self._send_all, name="dispatcher", daemon=True)
+                self._sender.start()
+
+    def _send_all(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                self._send(batch)
+            except RedisError as failure:
+                log.warning("%d replies wait for the sweeper: %s", len(batch), failure)
+            except Exception:
+                log.exception("%d replies could not be dispatched", len(batch))
+
+    def _send(self, batch: Sequence[UUID]) -> None:
+        queue = self._queue()
+        with self._client.pipeline(transaction=False) as pipeline:
+            for reply_id in batch:
+                queue.enqueue_call(
+                    write_reply,
+                    (str(reply_id),),
+                    job_id=str(reply_id),
+                    timeout=self._job_timeout,
+                    result_ttl=0,
+                    failure_ttl=_FAILURES_KEPT,
+                    pipeline=pipeline,
+                )
+            pipeline.execute()
+
+    def _queue(self) -> Queue:
+        return Queue(queue_name(self._prefix), connection=self._client, serializer=JSONSerializer)

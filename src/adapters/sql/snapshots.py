@@ -1,0 +1,146 @@
+"""What the read models are made from: the committed state in their shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Integer, Select, func, select
+from sqlalchemy import cast as as_number
+
+from adapters.sql.activity import room_documents, rooms_with_activity
+from adapters.sql.engine import Database
+from adapters.sql.tables import conversations, deletions, messages, rooms
+from application.documents import conversation_document, message_document
+from application.ports.persistence import Document, Model, Snapshot
+from domain.conversations import Conversation, Message
+
+_IDS = {Model.ROOMS: rooms.c.id, Model.CONVERSATIONS: conversations.c.id, Model.MESSAGES: messages.c.id}
+
+
+class SqlSnapshots:
+    """See application.ports.persistence.Snapshots.
+
+    A room's version is its own and those of all its conversations together, the deleted included: every
+    change of what they add up to raises it. A message changes only with its conversation, and has its version.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
+        with self._database.reading() as connection:
+            return _MADE[model](connection, list(ids)) if ids else ()
+
+    def after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[Snapshot]:
+        key = _IDS[model]
+        wanted = select(key).order_by(key).limit(limit)
+        if after is not None:
+            wanted = wanted.where(key > after)
+        with self._database.reading() as connection:
+            ids = list(connection.execute(wanted).scalars())
+            made = {snapshot.id: snapshot for snapshot in _MADE[model](connection, ids)} if ids else {}
+        return [made[thing] for thing in ids]
+
+    def count(self, model: Model) -> int:
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count(_IDS[model]))).scalar_one()
+
+
+def _rooms(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
+    versions = (
+        select(conversations.c.room_id, as_number(func.sum(conversations.c.version), Integer).label("sum"))
+        .where(conversations.c.room_id.in_(ids))
+        .group_by(conversations.c.room_id)
+        .subquery()
+    )
+    wanted = (
+        rooms_with_activity(conversations.c.room_id.in_(ids))
+        .add_columns(deletions.c.deleted_at, func.coalesce(versions.c.sum, 0).label("conversation_versions"))
+        .outerjoin(deletions, deletions.c.id == rooms.c.deletion_id)
+        .outerjoin(versions, versions.c.room_id == rooms.c.id)
+        .where(rooms.c.id.in_(ids))
+    )
+    found = connection.execute(wanted).all()
+    return [
+        Snapshot(
+            model=Model.ROOMS,
+            id=row.id,
+            version=row.version + row.conversation_versions,
+            owner=row.owner,
+            hidden=row.deletion_id is not None,
+            document=_json(document),
+            keys=_json(
+                {
+                    "name_key": row.name.lower(),
+                    "created_at": row.created_at,
+                    "last_activity_at": row.last_activity_at,
+                    "deleted_at": row.deleted_at,
+                }
+            ),
+        )
+        for row, document in zip(found, room_documents(connection, found), strict=True)
+    ]
+
+
+def _conversations(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
+    return [
+        Snapshot(
+            model=Model.CONVERSATIONS,
+            id=row.id,
+            version=row.version,
+            owner=row.owner,
+            hidden=row.deletion_id is not None,
+            document=_json(conversation_document(cast(Conversation, row))),
+            keys=_json(
+                {
+                    "room_id": row.room_id,
+                    "title_key": row.title.lower(),
+                    "created_at": row.created_at,
+                    "last_activity_at": row.last_activity_at,
+                    "message_count": row.message_count,
+                }
+            ),
+        )
+        for row in connection.execute(select(conversations).where(conversations.c.id.in_(ids)))
+    ]
+
+
+def _messages(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
+    wanted: Select[Any] = select(
+        messages, conversations.c.version.label("conversation_version"), conversations.c.room_id
+    ).join_from(messages, conversations)
+    return [
+        Snapshot(
+            model=Model.MESSAGES,
+            id=row.id,
+            version=row.conversation_version,
+            owner=row.owner,
+            hidden=row.superseded_by is not None,
+            document=_json(message_document(cast(Message, row))),
+            keys=_json(
+                {
+                    "conversation_id": row.conversation_id,
+                    "room_id": row.room_id,
+                    "position": row.position,
+                    "created_at": row.created_at,
+                }
+            ),
+        )
+        for row in connection.execute(wanted.where(messages.c.id.in_(ids)))
+    ]
+
+
+def _json(values: Document) -> Document:
+    """In JSON values only: ids and times as the API writes them."""
+    plain: Document = orjson.loads(orjson.dumps(values))
+    return plain
+
+
+_MADE: dict[Model, Callable[[Connection, list[UUID]], list[Snapshot]]] = {
+    Model.ROOMS: _rooms,
+    Model.CONVERSATIONS: _conversations,
+    Model.MESSAGES: _messages,
+}

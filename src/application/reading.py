@@ -1,0 +1,135 @@
+"""Queries from the read models, and from the write tables while those cannot be relied on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from application.ports.persistence import (
+    Document,
+    MessagePage,
+    Outbox,
+    Page,
+    Reader,
+    ReadModels,
+    ReadModelsUnavailable,
+    RecordedEvent,
+)
+from application.ports.runtime import Now
+from application.relay import Subscriber
+from domain.identity import Principal
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+_BEHIND = timedelta(seconds=5)
+"""Age of an undelivered event from which on the read models count as stale."""
+
+
+@dataclass(slots=True)
+class _Trust:
+    """Why the read models are not relied on (None: they are), and since when."""
+
+    doubt: str | None = "not looked at yet"
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DegradingReader:
+    """Asks `preferred`; falls back to `fallback` when that does not answer, is incomplete or lags behind.
+
+    It comes back by itself: `look` is called every second, and trusts the read models again when they
+    answer and hold everything that was committed before the doubt arose. So also a client whose own
+    write could not be projected reads it.
+    """
+
+    preferred: Reader
+    fallback: Reader
+    models: ReadModels
+    outbox: Outbox
+    now: Now
+    _trust: _Trust = field(default_factory=_Trust, repr=False)
+
+    def look(self) -> None:
+        """See whether the read models can be relied on; raises StorageUnavailable when the database is away."""
+        try:
+            self.models.check()
+        except ReadModelsUnavailable as failure:
+            self._doubt(failure.message)
+            return
+        age = self.outbox.age()
+        if age > _BEHIND:
+            self._doubt(f"They are {age.total_seconds():.0f} seconds behind.")
+        elif self._trust.doubt is not None and not self._may_miss_something(age):
+            log.info("queries are answered from the read models")
+            self._trust.doubt = self._trust.since = None
+
+    def check(self) -> str:
+        """One line for whoever asks about this part; raises ReadModelsUnavailable while queries fall back."""
+        if self._trust.doubt is not None:
+            self.look()
+        if self._trust.doubt is not None:
+            raise ReadModelsUnavailable(f"Queries are answered from the write tables. {self._trust.doubt}")
+        return "queries are answered from the read models"
+
+    def doubting(self, projector: Subscriber) -> Subscriber:
+        """`projector`, whose failures are a reason not to rely on the read models."""
+
+        def project(events: Sequence[RecordedEvent]) -> None:
+            try:
+                projector(events)
+            except Exception as failure:
+                self._doubt(f"They could not be brought up to date: {failure}")
+                raise
+
+        return project
+
+    def rooms(self, principal: Principal, page: Page) -> Document:
+        return self._ask(lambda reader: reader.rooms(principal, page))
+
+    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
+        return self._ask(lambda reader: reader.rooms_of(owner, deleted=deleted, page=page))
+
+    def room(self, room_id: UUID, principal: Principal) -> Document:
+        return self._ask(lambda reader: reader.room(room_id, principal))
+
+    def room_history(self, room_id: UUID, principal: Principal, page: MessagePage) -> Document:
+        return self._ask(lambda reader: reader.room_history(room_id, principal, page))
+
+    def conversations(self, principal: Principal, room_id: UUID | None, page: Page) -> Document:
+        return self._ask(lambda reader: reader.conversations(principal, room_id, page))
+
+    def conversation(self, conversation_id: UUID, principal: Principal) -> Document:
+        return self._ask(lambda reader: reader.conversation(conversation_id, principal))
+
+    def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document:
+        return self._ask(lambda reader: reader.messages(conversation_id, principal, page))
+
+    def reply(self, reply_id: UUID, principal: Principal) -> Document:
+        return self.fallback.reply(reply_id, principal)
+
+    def search(self, principal: Principal, query: str, page: Page) -> Document:
+        return self._ask(lambda reader: reader.search(principal, query, page))
+
+    def _ask(self, query: Callable[[Reader], Answer]) -> Answer:
+        if self._trust.doubt is None:
+            try:
+                return query(self.preferred)
+            except ReadModelsUnavailable as failure:
+                self._doubt(failure.message)
+        return query(self.fallback)
+
+    def _doubt(self, reason: str) -> None:
+        if self._trust.doubt is None:
+            log.warning("queries are answered from the write tables: %s", reason)
+        self._trust.doubt = reason
+        self._trust.since = self.now()
+
+    def _may_miss_something(self, age: timedelta) -> bool:
+        since = self._trust.since
+        return since is not None and age > timedelta() and self.now() - age <= since
