@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
 
 from application.ports.runtime import Misconfigured
 from domain.errors import Unavailable
@@ -13,18 +12,17 @@ from entrypoints.settings import SettingError
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 30.0
-"""Seconds that a database which does not answer is waited for: it may be starting at the same time."""
+_NEEDED = "PARLEY_DATABASE_URL"
 
 
-def require_servers(container: Container, *, needed: Collection[str] = ("PARLEY_DATABASE_URL",)) -> None:
-    """Wait for the servers that there is no going on without, and warn of the others.
+def require_servers(container: Container, *, patience: float = 30.0) -> None:
+    """Wait up to `patience` seconds for the database, and warn of other servers that do not answer.
 
-    Raises SettingError for a server that can never do as it is configured, and Unavailable, naming the
-    setting, for a needed one that does not answer in time.
+    Raises SettingError for a server that can never do as it is configured, and Unavailable when the
+    database does not answer in time: it may be starting at the same time as we.
     """
     for setting, require in container.requirements().items():
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         pause = 0.2
         while True:
             try:
@@ -33,7 +31,7 @@ def require_servers(container: Container, *, needed: Collection[str] = ("PARLEY_
             except Misconfigured as wrong:
                 raise SettingError(f"{setting}: {wrong.message}") from None
             except Unavailable as away:
-                if setting not in needed:
+                if setting != _NEEDED:
                     log.warning("%s: %s Going on without it.", setting, away.message)
                     break
                 if time.monotonic() + pause > deadline:

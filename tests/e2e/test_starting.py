@@ -65,7 +65,8 @@ def test_a_database_in_use_is_named(parley: ParleyProcess, data_dir: Path) -> No
 
     assert failed.returncode == 2
     assert failed.stderr == (
-        f"Error: PARLEY_DATABASE_URL: another Parley is running on {parley.data_dir / 'parley.db'}.\n"
+        f"Error: PARLEY_DATABASE_URL: another Parley is running on {parley.data_dir / 'parley.db'}. "
+        "More than one need Redis.\n"
     )
 
 
@@ -97,7 +98,7 @@ def test_a_database_that_was_not_migrated_is_named_with_the_remedy(data_dir: Pat
 
     assert failed.returncode == 1
     assert failed.stderr == (
-        "Error: The database is at revision none, this version of Parley needs 0001. Run: parley migrate\n"
+        "Error: The database is at revision none, this version of Parley needs 0002. Run: parley migrate\n"
     )
 
 
@@ -107,7 +108,7 @@ def test_a_file_that_is_no_database_is_named(data_dir: Path) -> None:
 
     failed = cli("migrate", PARLEY_DATA_DIR=data_dir)
 
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert "not a database" in failed.stderr
     assert "Traceback" not in failed.stderr
 
@@ -122,9 +123,11 @@ def test_a_file_that_is_no_database_is_named(data_dir: Path) -> None:
         ("PARLEY_REPLY_TIMEOUT", "0"),
         ("PARLEY_LIMIT_ROOMS", "-1"),
         ("PARLEY_LOG_LEVEL", "LOUD"),
-        ("PARLEY_DATABASE_URL", "postgresql://localhost/parley"),
+        ("PARLEY_DATABASE_URL", "mysql://localhost/parley"),
         ("PARLEY_DATABASE_URL", "sqlite:///:memory:"),
-        ("PARLEY_REDIS_URL", "redis://localhost"),
+        ("PARLEY_REDIS_URL", "http://localhost"),
+        ("PARLEY_REDIS_URL", "redis://:pass/word@localhost"),
+        ("PARLEY_MONGO_URL", "localhost:27017"),
         ("PARLEY_PRT", "8000"),
         ("PARLEY_OPENAI_API_KEY", "sk-x"),
     ],

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from adapters.sql.engine import JSON_OPTIONS, Database, OwnerLock, translated
 from application.ports.persistence import StorageUnavailable
+from application.ports.runtime import Misconfigured
 
 _PATIENCE = 5.0
 """Seconds that a write waits for its turn."""
@@ -88,6 +89,12 @@ class SqliteDatabase(Database):
 
     def require(self) -> None:
         """A file that is not there is made."""
+        try:
+            self.ping()
+        except StorageUnavailable as failure:
+            if "not a database" in failure.message:
+                raise Misconfigured(f"{self.file} is not a SQLite database.") from None
+            raise
 
     def _require_same_file(self) -> None:
         """What is written to a file that was removed or replaced is lost with the last process that has it open."""

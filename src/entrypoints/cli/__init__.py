@@ -87,7 +87,10 @@ def worker(concurrency: int | None) -> None:
 @click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
 def migrate(revision: str, down_to: str | None) -> None:
     """Bring the database to the revision that this version needs, or to another one."""
+    from entrypoints.starting import require_servers
+
     container = _container(checked=False, create=True)
+    require_servers(container)
     schema = container.schema()
     if down_to is not None:
         schema.downgrade(down_to)
@@ -108,10 +111,10 @@ def doctor() -> None:
     container = _container(checked=False)
     table = Table("part", "state", "what answers", box=None)
     healthy = True
-    checks = {**container.requirements(), "schema": container.schema().require_current}
-    for part, check in [*checks.items(), *container.application().parts.items()]:
+    checks = {"schema": container.schema().require_current, **container.application().parts}
+    for part, check in checks.items():
         try:
-            answer, state = check() or "as it should be", "[green]ok[/]"
+            answer, state = check() or "up to date", "[green]ok[/]"
         except Exception as failure:
             answer, state, healthy = str(failure), "[red]failed[/]", False
         table.add_row(part, state, str(answer))
@@ -282,11 +285,13 @@ def _container(*, checked: bool = True, create: bool = False) -> Container:
     from entrypoints.container import Container
     from entrypoints.observability import configure_logging
     from entrypoints.settings import Settings
+    from entrypoints.starting import require_servers
 
     settings = Settings.from_environment(create=create)
     configure_logging("WARNING")
     container = Container(settings=settings)
     if checked:
+        require_servers(container, patience=0)
         container.schema().require_current()
         atexit.register(container.relay().forget_delivered)
     return container
