@@ -49,25 +49,19 @@ def free_port() -> int:
         return port
 
 
-class ParleyProcess:
-    """`parley serve`, to be started, killed and started again on the same data."""
+class Process:
+    """A `parley` command that goes on until it is stopped: to be started, killed and started again."""
 
-    def __init__(self, data_dir: Path, **settings: object) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.settings = {"PARLEY_DATA_DIR": data_dir, "PARLEY_PORT": self.port, "PARLEY_OFFLINE_PAUSE": 0} | settings
+    def __init__(self, *arguments: str, **settings: object) -> None:
+        self.arguments = arguments
+        self.settings = settings
         self.output = ""
-        self.clients: list[Client] = []
         self._process: subprocess.Popen[str] | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self, *, ready: bool = True) -> None:
-        """Start it, and wait until it is ready to answer questions unless that is not expected."""
+    def launch(self) -> None:
+        """Start it, in a process group of its own."""
         self._process = subprocess.Popen(
-            [_PARLEY, "serve", "--migrate"],
+            [_PARLEY, *self.arguments],
             env=environment(**self.settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -75,20 +69,16 @@ class ParleyProcess:
             start_new_session=True,
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-        if ready:
-            eventually(self._answers)
 
     def kill(self) -> None:
-        """`kill -9` every process of the server at once, as a power cut would."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+        """`kill -9` every process of the group at once, as a power cut would."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._started.wait(10)
 
     def terminate(self) -> int:
         """Ask it to stop, and wait until it has."""
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(30)
+        self._started.terminate()
+        return self._started.wait(30)
 
     def interrupt(self) -> None:
         """Ctrl-C: the terminal sends SIGINT to every process of the group."""
@@ -96,14 +86,60 @@ class ParleyProcess:
 
     @property
     def ended(self) -> bool:
-        assert self._process is not None
-        return self._process.poll() is not None
+        return self._started.poll() is not None
 
     @property
     def pid(self) -> int:
-        """The server's first process."""
+        """The first process of the group."""
+        return self._started.pid
+
+    @property
+    def _started(self) -> subprocess.Popen[str]:
         assert self._process is not None
-        return self._process.pid
+        return self._process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.output += line
+        process.stdout.close()
+
+
+class WorkerProcess(Process):
+    """`parley worker`."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__("worker", **settings)
+
+    def start(self) -> None:
+        """Start it, and wait until it takes replies."""
+        self.launch()
+        eventually(self._is_ready, within=30)
+
+    def _is_ready(self) -> bool:
+        assert not self.ended, f"the worker ended: {self.output}"
+        return "Parley writes up to" in self.output
+
+
+class ParleyProcess(Process):
+    """`parley serve`, to be started, killed and started again on the same data."""
+
+    def __init__(self, data_dir: Path, *arguments: str, **settings: object) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        settings = {"PARLEY_DATA_DIR": data_dir, "PARLEY_PORT": self.port, "PARLEY_OFFLINE_PAUSE": 0} | settings
+        super().__init__("serve", "--migrate", *arguments, **settings)
+        self.clients: list[Client] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start it, and wait until it is ready to answer questions unless that is not expected."""
+        self.launch()
+        if ready:
+            eventually(self._answers, within=30)
 
     def worker_pid(self) -> int:
         return self.workers()[0]
@@ -132,18 +168,11 @@ class ParleyProcess:
         return client
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, f"the server ended: {self.output}"
+        assert not self.ended, f"the server ended: {self.output}"
         try:
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.output += line
-        process.stdout.close()
 
 
 @contextmanager
@@ -156,8 +185,7 @@ def running(data_dir: Path, **settings: object) -> Iterator[ParleyProcess]:
     finally:
         for client in process.clients:
             client.http.close()
-        assert process._process is not None
-        if process._process.poll() is None:
+        if not process.ended:
             process.kill()
 
 

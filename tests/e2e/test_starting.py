@@ -109,7 +109,7 @@ def test_a_file_that_is_no_database_is_named(data_dir: Path) -> None:
     failed = cli("migrate", PARLEY_DATA_DIR=data_dir)
 
     assert failed.returncode == 2
-    assert "not a database" in failed.stderr
+    assert "is not a SQLite database" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

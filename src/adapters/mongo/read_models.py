@@ -114,16 +114,16 @@ class MongoReadModels:
     def check(self) -> None:
         complete = self._refuse_newer()
         if complete != SHAPE:
-            raise ReadModelsUnavailable(_OLDER if complete else _NEVER_COMPLETED)
+            raise ReadModelsUnavailable(_NEVER_COMPLETED if complete is None else _OLDER)
 
     def _state(self) -> Document:
         with self._server.translated():
             return self._meta.find_one(_STATE) or {}
 
-    def _refuse_newer(self) -> int:
-        """The shape in which everything was last saved, 0 if it never was; raises for one that is not known here."""
-        complete = int(self._state().get("complete", 0))
-        if complete > SHAPE:
+    def _refuse_newer(self) -> int | None:
+        """The shape in which everything was last saved, None if it never was; raises for one that is not known here."""
+        complete: int | None = self._state().get("complete")
+        if complete is not None and complete > SHAPE:
             raise ReadModelsUnavailable(_NEWER)
         return complete
 

@@ -74,7 +74,7 @@ class MongoServer:
         except (PyMongoError, ValueError):
             raise wrong from None
         self._rests_until = 0.0
-        self._failure = ""
+        self._failure = ReadModelsUnavailable("")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -83,17 +83,11 @@ class MongoServer:
         While the server is away, most calls fail at once instead of each waiting out a time-out.
         """
         if time.monotonic() < self._rests_until:
-            raise MongoUnreachable(self._failure)
+            raise type(self._failure)(self._failure.message)
         try:
             yield
-        except WaitQueueTimeoutError as busy:  # The server is not away, so others may go on.
-            raise ReadModelsUnavailable("Too many queries wait for a connection to MongoDB.") from busy
-        except ConnectionFailure as failure:
-            self._failure = f"MongoDB at {self._address} cannot be reached: {_reason(failure)}"
-            self._rests_until = time.monotonic() + _REST
-            raise MongoUnreachable(self._failure) from failure
         except PyMongoError as failure:
-            raise self._other(failure) from failure
+            raise self._translation(failure) from failure
 
     def ping(self) -> str:
         """One line on the server. Raises ReadModelsUnavailable."""
@@ -121,8 +115,14 @@ class MongoServer:
         hosts = ",".join(f"{host}:{port}" if port else host for host, port in known)
         return f"{hosts or 'its SRV record'}/{self.database.name}"
 
-    def _other(self, failure: PyMongoError) -> ReadModelsUnavailable:
+    def _translation(self, failure: PyMongoError) -> ReadModelsUnavailable:
         match failure:
+            case WaitQueueTimeoutError():  # The server is not away: others may go on.
+                return ReadModelsUnavailable("Too many queries wait for a connection to MongoDB.")
+            case ConnectionFailure():
+                self._failure = self._what_keeps_away(failure)
+                self._rests_until = time.monotonic() + _REST
+                return self._failure
             case OperationFailure(code=code) if code in _REFUSALS:
                 return MongoAccessRefused(f"MongoDB at {self._address} refuses access: {_reason(failure)}")
             case ConfigurationError() if "wire version" in str(failure):  # The driver itself takes no server so old.
@@ -131,6 +131,12 @@ class MongoServer:
                 return MongoUnreachable(f"MongoDB at {self._address} cannot be found: {_reason(failure)}")
             case _:
                 return ReadModelsUnavailable(f"MongoDB at {self._address} failed: {_reason(failure)}")
+
+    def _what_keeps_away(self, failure: ConnectionFailure) -> ReadModelsUnavailable:
+        for known in self._client.topology_description.server_descriptions().values():
+            if isinstance(known.error, OperationFailure):  # The driver waits for a server that refused it before.
+                return self._translation(known.error)
+        return MongoUnreachable(f"MongoDB at {self._address} cannot be reached: {_reason(failure)}")
 
     def _too_old(self, version: str) -> MongoTooOld:
         oldest = ".".join(map(str, _OLDEST))

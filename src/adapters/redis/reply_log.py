@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +15,6 @@ from adapters.redis.subscriptions import Channel
 from adapters.redis.wire import packed
 from application.ports.runtime import LogEntry, LogUnavailable
 from domain.errors import LeaseLost
-
-_seq = attrgetter("seq")
 
 _UNENDED = 24 * 3600
 """Seconds that a log lives from its opening, when its end never comes."""
@@ -124,41 +120,44 @@ class RedisReplyLog:
 
 
 class _Mirror(Channel):
-    """The last events of a log that is being watched here, shared by all its watchers."""
+    """The last events of a log that is being watched here, shared by all its watchers.
+
+    One thread changes it and others read it without a lock: the list only grows, or is replaced by another.
+    """
 
     def __init__(self, key: bytes) -> None:
         super().__init__(key)
         self.question = packed(b"XREVRANGE", key, b"+", b"-", b"COUNT", b"%d" % _TAIL)
         self.watchers = 0
-        self.changed = threading.Event()  # replaced by each change, so that waiting takes no lock
+        self.changed = threading.Event()  # replaced with each change
         self.settled = threading.Event()  # whether the log can be followed is known
-        self.is_true = False  # nothing that is in Redis is missing after the first event here
-        self._lock = threading.Lock()
-        self._tail: list[LogEntry] = []
-        self._floor = -1  # the tail holds all events above
+        self.is_true = False  # what is in Redis is here too, above the floor
+        self._held: tuple[int, list[LogEntry]] = (-1, [])  # all events above that floor
 
     @property
     def last_seq(self) -> int:
-        with self._lock:
-            return self._tail[-1].seq if self._tail else -1
+        """The number of the last event at hand, or -1."""
+        _, tail = self._held
+        return tail[-1].seq if tail else -1
 
     def reaches(self, after: int) -> bool:
-        """Whether `above` holds all that there is, or at least something and all before it."""
-        with self._lock:
-            return after >= self._floor and (self.is_true or (bool(self._tail) and self._tail[-1].seq > after))
+        """Whether there is no need to ask Redis for what comes after that number."""
+        floor, tail = self._held
+        return after >= floor and (self.is_true or (bool(tail) and tail[-1].seq > after))
 
     def above(self, after: int) -> Sequence[LogEntry]:
         """The events at hand numbered above `after`."""
-        with self._lock:
-            return self._tail[bisect_right(self._tail, after, key=_seq) :]
+        _, tail = self._held
+        begin = len(tail)
+        while begin and tail[begin - 1].seq > after:
+            begin -= 1
+        return tail[begin:]
 
     def answered(self, answer: Any) -> None:
         found = events(answer[::-1])
-        with self._lock:
-            if found:
-                self._tail = found
-                self._floor = found[0].seq - 1 if len(answer) == _TAIL else -1
-            self.is_true = True
+        if found:
+            self._held = (found[0].seq - 1 if len(answer) == _TAIL else -1, found)
+        self.is_true = True
         self.settled.set()
         self.wake()
 
@@ -166,13 +165,13 @@ class _Mirror(Channel):
         if not self.is_true:
             return  # The answer that is to come holds it.
         entry = decoded(payload)
-        with self._lock:
-            if self._tail and entry.seq <= self._tail[-1].seq:
-                return
-            if len(self._tail) == 2 * _TAIL:
-                self._floor = self._tail[_TAIL - 1].seq
-                del self._tail[:_TAIL]
-            self._tail.append(entry)
+        floor, tail = self._held
+        if tail and entry.seq <= tail[-1].seq:
+            return
+        if len(tail) == 2 * _TAIL:
+            floor, tail = tail[_TAIL - 1].seq, tail[_TAIL:]
+            self._held = (floor, tail)
+        tail.append(entry)
         self.wake()
 
     def cut(self) -> None:
