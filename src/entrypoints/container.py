@@ -287,3 +287,11 @@ class Container(containers.DeclarativeContainer):
             reader,
         ),
     )
+
+
+def close(container: Container) -> None:
+    """Close every connection, and end the threads of the drivers: before a fork, or at the end."""
+    container.database().dispose()
+    for server in (container.mongo(), container.redis()):
+        if server is not None:
+            server.close()

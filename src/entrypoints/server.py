@@ -20,7 +20,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from application.reading import DegradingReader
 from entrypoints.background import Chore, Chores, Writing, deliveries, upkeep
-from entrypoints.container import Container
+from entrypoints.container import Container, close
 from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
@@ -48,7 +48,10 @@ def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
     if settings.redis_url is None:
         _require_alone(container)
     _require_free_port(settings)
-    container.database().dispose()
+    close(container)
+    for thread in threading.enumerate():
+        if thread.daemon:
+            thread.join(2.0)  # The drivers': what a fork copies of them breaks when it goes on.
     _Server(settings, workers).run()
 
 

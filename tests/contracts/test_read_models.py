@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pymongo.errors import ConfigurationError
+from pymongo.errors import ConfigurationError, OperationFailure
 
 from adapters.mongo import server as server_module
 from adapters.mongo.read_models import SHAPE, MongoReadModels
@@ -43,7 +43,14 @@ THINGS = {model: uuid4() for model in Model}
 def snapshot(model: Model = Model.ROOMS, version: int = 1, **given: Any) -> Snapshot:
     """One thing of a model at some version."""
     id_ = given.pop("id", THINGS[model])
-    document = {"id": str(id_), "name": f"version {version}", "content": "Why?", "metadata": ODD_METADATA}
+    document = {
+        "id": str(id_),
+        "name": f"version {version}",
+        "position": 1,
+        "content": "Why not?",
+        "metadata": ODD_METADATA,
+        "message_count": 2,
+    }
     keys: Mapping[Model, Document] = {
         Model.ROOMS: {"name_key": f"version {version}", "created_at": "2026-01-01T00:00:00+00:00", "deleted_at": None},
         Model.CONVERSATIONS: {"room_id": None, "title_key": "", "message_count": 2},
@@ -53,6 +60,14 @@ def snapshot(model: Model = Model.ROOMS, version: int = 1, **given: Any) -> Snap
         model=model, id=id_, version=version, owner=ALICE.key, hidden=False, document=document, keys=keys[model]
     )
     return dataclasses.replace(whole, **given)
+
+
+def message(position: int) -> Snapshot:
+    """One of many in the conversation of THINGS."""
+    one = snapshot(Model.MESSAGES, id=uuid4())
+    return dataclasses.replace(
+        one, document=one.document | {"position": position}, keys=one.keys | {"position": position}
+    )
 
 
 class ReadModelsContract:
@@ -253,25 +268,27 @@ class TestMongoReadModels(ReadModelsContract):
             with pytest.raises(ReadModelsUnavailable, match="newer version of Parley"):
                 refused()
 
-    def test_every_list_and_look_up_has_its_index(self, models: ReadModels, server: MongoServer) -> None:
+    def test_a_page_costs_the_same_at_any_depth(self, models: ReadModels, server: MongoServer) -> None:
         models.prepare()
-        models.save([snapshot(model) for model in Model])
-        server.database.command({"profile": 2})
-        reader = MongoReader(server, lambda reply_id, principal: {})
+        models.save([snapshot(Model.CONVERSATIONS), *(message(position) for position in range(1, 301))])
+        reader, conversation = MongoReader(server, no_reply), THINGS[Model.CONVERSATIONS]
+        database = server.database
+        database.command({"profile": 2})
 
-        every_query(reader)
+        for before, after in ((None, None), (290, None), (10, None), (None, 5), (None, 290)):
+            page = reader.messages(conversation, ALICE, MessagePage(limit=5, before=before, after=after))
+            assert len(page["items"]) == 5
 
-        server.database.command({"profile": 0})
-        profile = list(server.database["system.profile"].find({"op": {"$in": ["query", "command"]}, "ns": OURS}))
-        assert len(profile) > 20
-        for seen in profile:
-            assert "COLLSCAN" not in seen["planSummary"], seen["command"]
-            # The matches of a search are sorted by time; all other orders are an index's.
-            assert not seen.get("hasSortStage") or "words" in str(seen["command"]), seen["command"]
+        database.command({"profile": 0})
+        seen = list(database["system.profile"].find({"ns": f"{database.name}.conversations", "op": "command"}))
+        examined = [(one["docsExamined"], one["keysExamined"]) for one in seen]
+        assert len(examined) == 5
+        assert len(set(examined)) == 1
+        assert max(examined[0]) < 10
 
     def test_a_server_that_is_away_is_an_error_at_once(self) -> None:
         with closing(MongoServer(f"mongodb://alice:secret@127.0.0.1:{closed_port()}/")) as server:
-            models, reader = MongoReadModels(server), MongoReader(server, lambda reply_id, principal: {})
+            models, reader = MongoReadModels(server), MongoReader(server, no_reply)
             things = {id_: model for model, id_ in THINGS.items()}
             calls: list[Callable[[], object]] = [
                 models.check,
@@ -304,9 +321,6 @@ class TestMongoReadModels(ReadModelsContract):
         assert time.monotonic() - begin < 50
 
 
-OURS = {"$regex": r"\.(rooms|conversations|messages)$"}
-
-
 def every_query(reader: MongoReader) -> None:
     """Each with nothing to find but what it looks through."""
     room, conversation = THINGS[Model.ROOMS], THINGS[Model.CONVERSATIONS]
@@ -324,6 +338,10 @@ def every_query(reader: MongoReader) -> None:
         reader.room_history(room, ALICE, MessagePage(descending=descending))
     for query in ("why", "why not", "w"):
         reader.search(ALICE, query, Page(limit=1))
+
+
+def no_reply(reply_id: UUID, principal: Principal) -> Document:
+    raise NotFound("reply", reply_id)
 
 
 class TestMongoServer:
@@ -352,7 +370,7 @@ class TestMongoServer:
             listener.setblocking(False)
             with closing(MongoServer(f"mongodb://127.0.0.1:{listener.getsockname()[1]}/")) as server:
                 MongoReadModels(server)
-                MongoReader(server, lambda reply_id, principal: {})
+                MongoReader(server, no_reply)
 
                 with pytest.raises(BlockingIOError):
                     listener.accept()
@@ -379,7 +397,6 @@ class TestMongoServer:
             "mongodb://alice:s/secret@127.0.0.1/x",
             "mongodb://alice:s?secret@127.0.0.1/x",
             "mongodb://alice:secret@127.0.0.1:99999/",
-            "mongodb://alice:secret@127.0.0.1/?authMechanism=secret",
         ],
     )
     def test_what_is_no_url_is_a_wrong_setting(self, url: str) -> None:
@@ -415,9 +432,25 @@ class TestMongoServer:
             with pytest.raises(MongoTooOld), server.translated():
                 raise ConfigurationError("Server at h:1 reports wire version 6, but this driver requires at least 8")
 
+    def test_no_query_looks_through_a_whole_collection(self) -> None:
+        with OwnServer() as own, closing(MongoServer(own.url)) as server:
+            models = MongoReadModels(server)
+            models.prepare()
+            models.save([snapshot(model) for model in Model])
+            server.database.command({"profile": 2})
+            server.database.client.admin.command({"setParameter": 1, "notablescan": True})
+
+            every_query(MongoReader(server, no_reply))
+
+            sorting = server.database["system.profile"].find({"hasSortStage": True})
+            # The matches of a search are sorted by time; every other order is an index's.
+            assert {one["ns"].split(".")[1] for one in sorting} == {"messages"}
+            with pytest.raises(OperationFailure, match="notablescan"):
+                list(server.database["rooms"].find({"unknown": 1}))
+
     def test_it_comes_back_with_the_server(self) -> None:
         with OwnServer() as own, closing(MongoServer(own.url)) as server:
-            models, reader = MongoReadModels(server), MongoReader(server, lambda reply_id, principal: {})
+            models, reader = MongoReadModels(server), MongoReader(server, no_reply)
             models.save([snapshot()])
             models.complete()
             own.stop()
@@ -434,7 +467,7 @@ class TestMongoServer:
     def test_a_server_that_was_replaced_between_two_calls_is_not_noticed(self) -> None:
         with OwnServer() as own, closing(MongoServer(own.url)) as server:
             MongoReadModels(server).save([snapshot()])
-            reader = MongoReader(server, lambda reply_id, principal: {})
+            reader = MongoReader(server, no_reply)
             reader.room(THINGS[Model.ROOMS], ALICE)
 
             own.restart()
@@ -462,7 +495,7 @@ def answers(models: ReadModels) -> bool:
 
 def known(server: MongoServer, principal: Principal) -> bool:
     try:
-        MongoReader(server, lambda reply_id, principal: {}).room(uuid4(), principal)
+        MongoReader(server, no_reply).room(uuid4(), principal)
     except ReadModelsUnavailable:
         return False
     except NotFound:

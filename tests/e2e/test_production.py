@@ -134,7 +134,7 @@ def test_a_web_process_that_is_told_to_stop_ends_its_streams_for_them_to_go_on(i
     seen += list(installation.at(staying, visitor).events(reply, after=seen[-1].seq))
     assert [event.seq for event in seen] == list(range(len(seen)))
     assert seen[-1].event == "reply.completed"
-    assert "Traceback" not in stopping.output
+    assert "Traceback" not in stopping.output, stopping.output
 
 
 def test_a_reload_breaks_no_stream_that_cannot_go_on(installation: Installation) -> None:
@@ -148,7 +148,7 @@ def test_a_reload_breaks_no_stream_that_cannot_go_on(installation: Installation)
 
     os.kill(web.pid, signal.SIGHUP)
     seen += list(stream)
-    if seen[-1].event == "reply.delta":
+    while seen[-1].event == "reply.delta":  # It may be the other old process that takes it up first.
         seen += list(visitor.events(reply, after=seen[-1].seq))
 
     assert [event.seq for event in seen] == list(range(len(seen)))

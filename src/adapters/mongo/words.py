@@ -34,7 +34,8 @@ def condition_for(query: str) -> Document | None:
         endings.append(Regex(f"^{last}"))  # There are only letters and digits in it.
     condition: Document = {"$in": endings}
     if whole:
-        condition["$all"] = [stem(word) for word in whole]
+        # The first is looked up in the index, the others in what that finds; and long words are rare.
+        condition["$all"] = sorted({stem(word) for word in whole}, key=lambda word: (-len(word), word))
     return condition
 
 

@@ -147,7 +147,7 @@ class LogWriter:
                 if failures > 1:
                     log.info("Redis takes events again")
                 failures = 0
-                time.sleep(self._linger)
+                self._closed.wait(self._linger)
             except Exception as failure:
                 failures += 1
                 if not isinstance(failure, BROKEN):
