@@ -8,13 +8,11 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-import snowballstemmer
+from snowballstemmer.english_stemmer import EnglishStemmer
 
 _WORD = re.compile(r"[^\W_]+")
 _AROUND = 24
 """How many words a snippet shows."""
-
-_stemmer = snowballstemmer.stemmer("english")
 
 
 def words_of(text: str) -> list[str]:
@@ -25,7 +23,7 @@ def words_of(text: str) -> list[str]:
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """What the English inflections of a folded word have in common (Snowball's "english", also called Porter 2)."""
-    stemmed: str = _stemmer.stemWord(word)
+    stemmed: str = EnglishStemmer().stemWord(word)  # A stemmer keeps state, which threads must not share.
     return stemmed
 
 
@@ -61,7 +59,6 @@ def _is_hit(word: str, wanted: list[str]) -> bool:
     return bool(wanted) and len(wanted[-1]) > 1 and folded.startswith(wanted[-1])
 
 
-@lru_cache(maxsize=1_000)
 def _folded(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.lower())
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

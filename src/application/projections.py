@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
@@ -59,27 +59,33 @@ class Projector:
             self._waiting.clear()
         failure: Exception | None = None
         try:
-            self._project([event for wanted in batch for event in wanted.events])
+            self._project_events([event for wanted in batch for event in wanted.events])
         except Exception as reason:
             failure = reason
         for wanted in batch:
             wanted.failure = failure
             wanted.done = True
 
-    def _project(self, events: Sequence[RecordedEvent]) -> None:
-        rooms = {event.subject_id for event in events if event.name in _ROOM_EVENTS}
-        conversations = {event.subject_id for event in events if event.name in _CONVERSATION_EVENTS | _MESSAGE_EVENTS}
-        messages = {UUID(str(event.payload["message_id"])) for event in events if event.name in _MESSAGE_EVENTS}
+    def project(
+        self, *, rooms: Set[UUID] = frozenset(), conversations: Set[UUID], messages: Set[UUID] = frozenset()
+    ) -> None:
+        """Save the present state of these, and of the rooms that hold the conversations."""
         changed: list[Snapshot] = []
         if conversations:
             changed += self.snapshots.of(Model.CONVERSATIONS, conversations)
-            rooms |= {UUID(snapshot.keys["room_id"]) for snapshot in changed if snapshot.keys["room_id"]}
-        if messages:
-            changed += self.snapshots.of(Model.MESSAGES, messages)
+            rooms = rooms | {UUID(snapshot.keys["room_id"]) for snapshot in changed if snapshot.keys["room_id"]}
         if rooms:
             changed += self.snapshots.of(Model.ROOMS, rooms)
+        if messages:
+            changed += self.snapshots.of(Model.MESSAGES, messages)
         if changed:
             self.models.save(changed)
+
+    def _project_events(self, events: Sequence[RecordedEvent]) -> None:
+        rooms = {event.subject_id for event in events if event.name in _ROOM_EVENTS}
+        conversations = {event.subject_id for event in events if event.name in _CONVERSATION_EVENTS | _MESSAGE_EVENTS}
+        messages = {UUID(str(event.payload["message_id"])) for event in events if event.name in _MESSAGE_EVENTS}
+        self.project(rooms=rooms, conversations=conversations, messages=messages)
 
 
 class Difference(StrEnum):
@@ -114,12 +120,23 @@ class RebuildProjections:
             while after != _FINISHED:
                 batch = self.snapshots.after(model, UUID(after) if after else None, limit=_BATCH)
                 self.models.save(batch)
+                self._mend(model, batch)
                 after = str(batch[-1].id) if len(batch) == _BATCH else _FINISHED
                 done[model] = after
                 self.models.note_progress(done)
                 advance(model, len(batch))
             self._forget_surplus(model)
         self.models.complete()
+
+    def _mend(self, model: Model, batch: Sequence[Snapshot]) -> None:
+        """A wrong document of the right version is not saved over: it goes first."""
+        kept = {snapshot.id: snapshot for snapshot in self.models.of(model, [snapshot.id for snapshot in batch])}
+        wrong = [snapshot.id for snapshot in batch if _differ(kept.get(snapshot.id), snapshot)]
+        # Most of these only went on meanwhile, and are the newer ones.
+        wrong = [right.id for right in self.snapshots.of(model, wrong) if _differ(kept.get(right.id), right)]
+        if wrong:
+            self.models.remove(model, wrong)
+            self.models.save(self.snapshots.of(model, wrong))
 
     def _forget_surplus(self, model: Model) -> None:
         for ids in _kept(self.models, model):
@@ -165,12 +182,11 @@ class VerifyProjections:
     def _compare(self, model: Model, ids: Collection[UUID]) -> Mapping[UUID, Difference]:
         if not ids:
             return {}
-        # Not their versions: a message's is its conversation's, which goes on without it.
-        kept = {snapshot.id: replace(snapshot, version=0) for snapshot in self.models.of(model, ids)}
-        right = {snapshot.id: replace(snapshot, version=0) for snapshot in self.snapshots.of(model, ids)}
+        kept = {snapshot.id: snapshot for snapshot in self.models.of(model, ids)}
+        right = {snapshot.id: snapshot for snapshot in self.snapshots.of(model, ids)}
         found = {}
         for thing in ids:
-            if right.get(thing) != kept.get(thing):
+            if _differ(right.get(thing), kept.get(thing)):
                 found[thing] = (
                     Difference.MISSING
                     if thing not in kept
@@ -179,6 +195,13 @@ class VerifyProjections:
                     else Difference.DIFFERENT
                 )
         return found
+
+
+def _differ(one: Snapshot | None, other: Snapshot | None) -> bool:
+    """Whether they say different things; their versions may: a message's is its conversation's, which goes on."""
+    if one is None or other is None:
+        return one is not other
+    return replace(one, version=0) != replace(other, version=0)
 
 
 def _kept(models: ReadModels, model: Model) -> Iterator[Sequence[UUID]]:

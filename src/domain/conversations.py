@@ -215,6 +215,7 @@ class Conversation(Recorder):
         if instead_of is not None and not reply.text:
             message.superseded_by = instead_of.id
             instead_of.superseded_by = None
+            self.record(MessageSuperseded(subject_id=self.id, at=now, message_id=message.id, position=message.position))
             self._take(instead_of, now)
         else:
             self._take(message, now)

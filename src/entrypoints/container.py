@@ -46,9 +46,8 @@ from domain.agents import BUILT_IN
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from adapters.redis.server import RedisServer
-
     from adapters.mongo.server import MongoServer
+    from adapters.redis.server import RedisServer
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -94,22 +93,21 @@ def _read_models(mongo: MongoServer | None) -> ReadModels | None:
     return MongoReadModels(mongo)
 
 
-def _reader(mongo: MongoServer | None, models: ReadModels | None, sql: SqlReader, outbox: Outbox) -> Reader:
+def _reader(
+    mongo: MongoServer | None, models: ReadModels | None, sql: SqlReader, snapshots: Snapshots, outbox: Outbox
+) -> Reader:
     if mongo is None or models is None:
         return sql
     from adapters.mongo.reader import MongoReader
 
-    return DegradingReader(MongoReader(mongo, sql.reply), sql, models, outbox, now)
+    projector = Projector(snapshots, models)
+    return DegradingReader(MongoReader(mongo, sql.reply), sql, models, projector, outbox, now)
 
 
-def _subscribers(
-    queue: ReplyQueue, snapshots: Snapshots, models: ReadModels | None, reader: Reader
-) -> list[Subscriber]:
+def _subscribers(queue: ReplyQueue, reader: Reader) -> list[Subscriber]:
     """Workers are woken first: they have more to do than a projection."""
-    subscribers: list[Subscriber] = [WakeWorkers(queue)]
-    if models is not None and isinstance(reader, DegradingReader):
-        subscribers.append(reader.doubting(Projector(snapshots, models)))
-    return subscribers
+    waking = WakeWorkers(queue)
+    return [waking, reader.project] if isinstance(reader, DegradingReader) else [waking]
 
 
 def _read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadModelTools | None:
@@ -203,7 +201,7 @@ class Container(containers.DeclarativeContainer):
     snapshots = providers.Singleton(SqlSnapshots, database)
     read_models = providers.Singleton(_read_models, mongo)
     sql_reader = providers.Singleton(SqlReader, database)
-    reader = providers.Singleton(_reader, mongo, read_models, sql_reader, outbox)
+    reader = providers.Singleton(_reader, mongo, read_models, sql_reader, snapshots, outbox)
     live_replies = providers.Singleton(SqlLiveReplies, database)
 
     # Runtime
@@ -212,7 +210,7 @@ class Container(containers.DeclarativeContainer):
     worker = providers.Singleton(_worker, settings, redis, queue)
     reply_log = providers.Singleton(_reply_log, settings, redis)
     cancellations = providers.Singleton(_cancellations, redis)
-    relay = providers.Singleton(Relay, outbox, providers.Factory(_subscribers, queue, snapshots, read_models, reader))
+    relay = providers.Singleton(Relay, outbox, providers.Factory(_subscribers, queue, reader))
     start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
     requirements = providers.Factory(_requirements, database, mongo, redis)
     tokens = providers.Singleton(JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock)
@@ -223,7 +221,7 @@ class Container(containers.DeclarativeContainer):
     knowledge = providers.Singleton(Documentation, _PROJECT / "docs")
 
     # Use cases
-    watch = providers.Singleton(ReplyWatcher, reply_log, sql_reader)
+    watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
     cancel = providers.Singleton(CancelReplyHandler, start_work, cancellations, watch, ending, clock)
     generate = providers.Singleton(

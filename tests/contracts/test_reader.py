@@ -777,6 +777,16 @@ class TestSqliteReader(ReaderContract):
         return SqlReader(database)
 
 
+class TestPostgresReader(ReaderContract):
+    @pytest.fixture
+    def start_work(self, postgres_database: Database) -> StartWork:
+        return lambda: SqlUnitOfWork(postgres_database)
+
+    @pytest.fixture
+    def reader(self, postgres_database: Database) -> Reader:
+        return SqlReader(postgres_database)
+
+
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[MongoServer]:
     with a_mongo_database() as url:

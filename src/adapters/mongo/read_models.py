@@ -77,6 +77,10 @@ class MongoReadModels:
                 for stored in self._collections[model].find({"_id": {"$in": _strings(ids)}}, {"words": False})
             ]
 
+    def holds(self, model: Model, thing: UUID) -> bool:
+        with self._server.translated():
+            return self._collections[model].find_one({"_id": str(thing)}, {"_id": True}) is not None
+
     def ids_after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[UUID]:
         wanted = {"_id": {"$gt": str(after)}} if after is not None else {}
         with self._server.translated():

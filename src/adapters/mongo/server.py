@@ -74,7 +74,7 @@ class MongoServer:
         except (PyMongoError, ValueError):
             raise wrong from None
         self._rests_until = 0.0
-        self._failure = ReadModelsUnavailable("")
+        self._kept_away: tuple[type[ReadModelsUnavailable], str] = (MongoUnreachable, "")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -83,7 +83,8 @@ class MongoServer:
         While the server is away, most calls fail at once instead of each waiting out a time-out.
         """
         if time.monotonic() < self._rests_until:
-            raise type(self._failure)(self._failure.message)
+            kind, message = self._kept_away
+            raise kind(message)
         try:
             yield
         except PyMongoError as failure:
@@ -120,9 +121,10 @@ class MongoServer:
             case WaitQueueTimeoutError():  # The server is not away: others may go on.
                 return ReadModelsUnavailable("Too many queries wait for a connection to MongoDB.")
             case ConnectionFailure():
-                self._failure = self._what_keeps_away(failure)
+                reason = self._what_keeps_away(failure)
+                self._kept_away = type(reason), reason.message
                 self._rests_until = time.monotonic() + _REST
-                return self._failure
+                return reason
             case OperationFailure(code=code) if code in _REFUSALS:
                 return MongoAccessRefused(f"MongoDB at {self._address} refuses access: {_reason(failure)}")
             case ConfigurationError() if "wire version" in str(failure):  # The driver itself takes no server so old.
@@ -140,7 +142,7 @@ class MongoServer:
 
     def _too_old(self, version: str) -> MongoTooOld:
         oldest = ".".join(map(str, _OLDEST))
-        return MongoTooOld(f"MongoDB at {self._address} is too old: Parley needs {oldest}, and this is {version}.")
+        return MongoTooOld(f"MongoDB at {self._address} is older than {oldest}, which Parley needs: {version}")
 
 
 def _reason(failure: PyMongoError) -> str:

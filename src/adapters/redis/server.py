@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import ConnectionPool, Redis, RedisError, exceptions
 from redis.backoff import NoBackoff
-from redis.connection import BlockingConnectionPool
+from redis.connection import BlockingConnectionPool, ConnectionInterface
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -69,8 +69,9 @@ class RedisServer:
         self.prefix = prefix
         self._url = url
         try:
-            self._clients = [self._client(3.0)]
-        except (ValueError, RedisError):
+            self._unconnected()
+            self._clients = [self._client(_SETTINGS["socket_timeout"])]
+        except (TypeError, ValueError, RedisError):
             # Its own words are left out: they can quote parts of a password that was not escaped.
             raise RedisMisconfigured(
                 "This is no URL of a Redis server. It should be like redis://:password@host:6379/0 (rediss: with "
@@ -94,7 +95,7 @@ class RedisServer:
 
     def wire(self) -> Wire:
         """A new connection; raises one of wire.BROKEN."""
-        return Wire(ConnectionPool.from_url(self._url, **_SETTINGS).make_connection())
+        return Wire(self._unconnected())
 
     @contextmanager
     def reaching(self, unavailable: type[Unavailable] | None = None) -> Iterator[None]:
@@ -132,6 +133,9 @@ class RedisServer:
         for client in self._clients:
             client.close()
 
+    def _unconnected(self) -> ConnectionInterface:
+        return ConnectionPool.from_url(self._url, **_SETTINGS).make_connection()
+
     def _client(self, timeout: float) -> Redis:
         settings = _SETTINGS | {"socket_timeout": timeout}
         return Redis.from_pool(
@@ -163,6 +167,7 @@ class RedisServer:
 
 
 def _name(settings: dict[str, Any]) -> str:
-    """Where the server is."""
-    where = settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
-    return f"{where}/{settings.get('db', 0)}"
+    """Where the server is, without the password."""
+    if path := settings.get("path"):
+        return str(path)
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}/{settings.get('db', 0)}"

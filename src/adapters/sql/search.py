@@ -47,7 +47,7 @@ def _in_postgres(owner: str, words: list[str]) -> ColumnElement[bool]:
     query: ColumnElement[Any] = func.to_tsquery("simple", f"owner{hashlib.md5(owner.encode()).hexdigest()}")  # noqa: S324
     for word in words:
         begins = ":*" if word is words[-1] and len(word) > 1 else ""
-        inflected = func.to_tsquery(literal_column("'parley'::regconfig"), f"{word}{begins}")
+        inflected = func.to_tsquery(literal_column("'parley'::regconfig"), word)
         literally = func.to_tsquery(literal_column("'simple'::regconfig"), f"{word}{begins}")
         query = query.op("&&")(inflected.op("||")(literally))
     return func.parley_words(messages.c.owner, messages.c.content).op("@@", is_comparison=True)(query)

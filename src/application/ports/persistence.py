@@ -340,7 +340,14 @@ class ReadModels(Protocol):
     """The read store as projections write it. Everything raises ReadModelsUnavailable."""
 
     def save(self, snapshots: Sequence[Snapshot]) -> None:
-        """Keep each, unless the same or a newer version is there: twice and in any order is the same."""
+        """Keep each, unless the same or a newer version is there: twice and in any order is the same.
+
+        They become visible in the given order of their models: what comes first is there before what follows.
+        """
+        ...
+
+    def holds(self, model: Model, thing: UUID) -> bool:
+        """Whether a thing is kept, in any version."""
         ...
 
     def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:

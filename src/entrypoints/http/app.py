@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
@@ -24,6 +23,9 @@ from entrypoints.settings import Settings
 
 _WEB = Path(__file__).resolve().parents[1] / "web"
 
+_SERVERS = frozenset({"mongo", "read models", "redis"})
+"""The parts whose state `/readyz` tells; a model is asked by nobody but those who want an answer."""
+
 _BODY_LIMIT = 1024 * 1024
 
 _PAGE_POLICY = (
@@ -32,9 +34,7 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(
-    application: Application, settings: Settings, new_id: NewId, essential: Mapping[str, Callable[[], str]]
-) -> Flask:
+def create_app(application: Application, settings: Settings, new_id: NewId, essential: health.Pings) -> Flask:
     """The HTTP entrypoint of `application`; without its `essential` parts it is alive, but not ready."""
     app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
     app.config.update(
@@ -62,7 +62,8 @@ def create_app(
         search.agents(application),
     ):
         api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix}")
-    app.register_blueprint(health.blueprint(essential))
+    others = {part: ping for part, ping in application.parts.items() if part not in essential and part in _SERVERS}
+    app.register_blueprint(health.blueprint(essential, others))
     app.register_blueprint(_page())
     return app
 
