@@ -9,9 +9,16 @@ import pytest
 
 from adapters.sql.engine import Database, open_database
 from adapters.sql.schema import Schema
+from tests.installation import installed, production
 from tests.model_server import MODEL, ModelServer, model_server
 from tests.parley_process import Client, ParleyProcess, running
-from tests.servers import a_postgres_database
+from tests.servers import a_postgres_database, report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the servers that were used."""
+    if used := report():
+        terminalreporter.write_line(f"Servers: {used}")
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +27,27 @@ def model() -> Iterator[ModelServer]:
         yield server
 
 
+@pytest.fixture(scope="session", params=["embedded", "production"])
+def parley(
+    request: pytest.FixtureRequest, model: ModelServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ParleyProcess]:
+    """A Parley in front of the test model, of one process or on all its servers. Tests are different visitors."""
+    folder = tmp_path_factory.mktemp("parley")
+    if request.param == "embedded":
+        with running(folder, **with_model(model)) as process:
+            yield process
+    else:
+        with production() as settings, installed(folder, **with_model(model), **settings) as installation:
+            del installation.settings["PARLEY_SECRET_KEY"]  # Tests sign tokens with the one in the folder.
+            web = installation.web("--workers", "2")
+            installation.worker()
+            yield web
+
+
 @pytest.fixture(scope="session")
-def parley(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParleyProcess]:
-    """A Parley in front of the test model. Tests keep apart by being different visitors."""
-    with running(tmp_path_factory.mktemp("parley"), **with_model(model)) as process:
+def embedded(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParleyProcess]:
+    """A Parley of one process."""
+    with running(tmp_path_factory.mktemp("embedded"), **with_model(model)) as process:
         yield process
 
 

@@ -209,7 +209,7 @@ class ReplyLogContract:
         log.open(reply, epoch=1, first_seq=0)
         with log.watching(reply), log.watching(reply):
             write(log, reply, delta(0))
-            assert numbers(log, reply) == [0]
+            eventually(lambda: numbers(log, reply) == [0])
         write(log, reply, delta(1), delta(2))
         with log.watching(reply):
             assert numbers(log, reply, after=0) == [1, 2]
@@ -332,6 +332,19 @@ class TestRedisReplyLog(ReplyLogContract):
             assert log.flush(15)
 
             assert list(log.read(reply, after=1)) == [END]
+
+    def test_who_takes_a_log_over_reads_what_its_watchers_have_yet_to_hear(
+        self, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reply = uuid4()
+        with closing(RedisReplyLog(server)) as log, log.watching(reply):
+            log.open(reply, epoch=1, first_seq=0)
+            monkeypatch.setattr(log._mirrors[reply], "heard", lambda payload: None)
+            write(log, reply, delta(0), delta(1))
+            assert numbers(log, reply) == []
+
+            assert log.open(reply, epoch=2, first_seq=1000) == 2
+            assert numbers(log, reply) == [0, 1]
 
     def test_nothing_is_left_of_what_has_ended(self, server: RedisServer) -> None:
         with closing(RedisReplyLog(server)) as log:

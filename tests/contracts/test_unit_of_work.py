@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -102,7 +102,7 @@ class UnitOfWorkContract:
         assert [second] == _undelivered(outbox)
 
         taken: list[RecordedEvent] = []
-        assert outbox.deliver(lambda events: taken.extend(events) or (), limit=10) == 1
+        assert outbox.deliver(_taking_all(taken), limit=10) == 1
         assert taken == [second]
         assert _undelivered(outbox) == []
 
@@ -115,7 +115,7 @@ class UnitOfWorkContract:
         meanwhile: list[RecordedEvent] = []
 
         def deliver(events: Sequence[RecordedEvent]) -> Sequence[int]:
-            outbox.deliver(lambda others: meanwhile.extend(others) or (), limit=10)
+            outbox.deliver(_taking_all(meanwhile), limit=10)
             return ()
 
         assert outbox.deliver(deliver, limit=10) == 1
@@ -352,8 +352,21 @@ class TestPostgresUnitOfWork(TestSqliteUnitOfWork):
 def _undelivered(outbox: Outbox) -> list[RecordedEvent]:
     """What would be delivered next; nothing of it is taken."""
     seen: list[RecordedEvent] = []
-    outbox.deliver(lambda events: seen.extend(events) or [event.number for event in events], limit=10)
+
+    def refuse_all(events: Sequence[RecordedEvent]) -> Sequence[int]:
+        seen.extend(events)
+        return [event.number for event in events]
+
+    outbox.deliver(refuse_all, limit=10)
     return seen
+
+
+def _taking_all(taken: list[RecordedEvent]) -> Callable[[Sequence[RecordedEvent]], Sequence[int]]:
+    def take(events: Sequence[RecordedEvent]) -> Sequence[int]:
+        taken.extend(events)
+        return ()
+
+    return take
 
 
 def _deletion(work: UnitOfWork, subject: Subject, subject_id: UUID) -> Deletion:

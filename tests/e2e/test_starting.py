@@ -21,11 +21,11 @@ def test_a_fresh_folder_is_all_that_a_server_needs(data_dir: Path) -> None:
         assert "Traceback" not in parley.output
 
 
-def test_an_occupied_port_is_named(data_dir: Path, parley: ParleyProcess) -> None:
-    failed = cli("serve", "--migrate", PARLEY_DATA_DIR=data_dir, PARLEY_PORT=parley.port)
+def test_an_occupied_port_is_named(data_dir: Path, embedded: ParleyProcess) -> None:
+    failed = cli("serve", "--migrate", PARLEY_DATA_DIR=data_dir, PARLEY_PORT=embedded.port)
 
     assert failed.returncode == 2
-    assert failed.stderr == f"Error: PARLEY_PORT: cannot listen on 127.0.0.1:{parley.port}: Address already in use.\n"
+    assert failed.stderr == f"Error: PARLEY_PORT: cannot listen on 127.0.0.1:{embedded.port}: Address already in use.\n"
 
 
 def test_a_host_that_is_not_this_machines_is_named(data_dir: Path) -> None:
@@ -58,14 +58,14 @@ def test_a_reload_replaces_the_worker_and_goes_on(data_dir: Path) -> None:
         assert visitor.answer(visitor.conversation(), "Hello")["status"] == "completed"
 
 
-def test_a_database_in_use_is_named(parley: ParleyProcess, data_dir: Path) -> None:
-    same_file = f"sqlite:///{parley.data_dir / 'parley.db'}"
+def test_a_database_in_use_is_named(embedded: ParleyProcess, data_dir: Path) -> None:
+    same_file = f"sqlite:///{embedded.data_dir / 'parley.db'}"
 
     failed = cli("serve", PARLEY_DATA_DIR=data_dir, PARLEY_DATABASE_URL=same_file, PARLEY_PORT=free_port())
 
     assert failed.returncode == 2
     assert failed.stderr == (
-        f"Error: PARLEY_DATABASE_URL: another Parley is running on {parley.data_dir / 'parley.db'}. "
+        f"Error: PARLEY_DATABASE_URL: another Parley is running on {embedded.data_dir / 'parley.db'}. "
         "More than one need Redis.\n"
     )
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from dependency_injector import providers
 
+from adapters.in_process.reply_log import InProcessReplyLog
 from adapters.in_process.runtime import now
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.asking import AskQuestion, RegenerateReply
@@ -221,7 +222,7 @@ def test_a_text_is_kept_however_long_the_store_is_away(world: World) -> None:
     done = world.generate(reply)
     world.model.say("All ", "of ", "it")
     eventually(lambda: world.text(reply) == "All of it")
-    with sqlite3.connect(world.container.database().file) as other:
+    with sqlite3.connect(world.container.database().name) as other:
         other.execute("BEGIN IMMEDIATE")
         world.model.finish()
         world.clock.ahead = LEASE * 2
@@ -298,7 +299,7 @@ def test_two_workers_write_a_reply_once(world: World) -> None:
 
 def test_a_lost_dispatch_is_made_up_for(world: World) -> None:
     reply = world.ask()
-    world.container.queue().start(world.app.replies.generate)
+    world.container.worker().start(world.app.replies.generate)
     world.model.say("Found")
     world.model.finish()
 
@@ -400,7 +401,9 @@ def test_a_watcher_of_a_log_that_is_gone_gets_one_snapshot(world: World) -> None
     world.model.say("Gone")
     world.model.finish()
     world.app.replies.generate(reply)
-    world.container.reply_log()._logs.clear()
+    log = world.container.reply_log()
+    assert isinstance(log, InProcessReplyLog)
+    log._logs.clear()
 
     batches = world.app.replies.watch(WatchReply(principal=ALICE, reply_id=reply, after=0))
     assert batches is not None

@@ -50,6 +50,9 @@ class RedisReplyLog:
             raise LeaseLost(reply_id, epoch)
         next_seq, top = opened
         self._writer.begin(reply_id, epoch, top)
+        mirror = self._mirrors.get(reply_id)
+        if mirror is not None:
+            mirror.due = next_seq - 1
         return int(next_seq)
 
     def append(self, reply_id: UUID, *, epoch: int, entry: LogEntry) -> None:
@@ -131,7 +134,8 @@ class _Mirror(Channel):
         self.watchers = 0
         self.changed = threading.Event()  # replaced with each change
         self.settled = threading.Event()  # whether the log can be followed is known
-        self.is_true = False  # what is in Redis is here too, above the floor
+        self.is_true = False  # what is in Redis is here too, above the floor, or about to be heard
+        self.due = -1  # the number of an event that is known to be there, heard or not
         self._held: tuple[int, list[LogEntry]] = (-1, [])  # all events above that floor
 
     @property
@@ -143,7 +147,8 @@ class _Mirror(Channel):
     def reaches(self, after: int) -> bool:
         """Whether there is no need to ask Redis for what comes after that number."""
         floor, tail = self._held
-        return after >= floor and (self.is_true or (bool(tail) and tail[-1].seq > after))
+        last = tail[-1].seq if tail else -1
+        return after >= floor and last >= self.due and (self.is_true or last > after)
 
     def above(self, after: int) -> Sequence[LogEntry]:
         """The events at hand numbered above `after`."""
