@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from rich.table import Table
-from tests.parley_process import Client, ParleyProcess, free_port, running
+from tests.parley_process import Client, ParleyProcess, free_port
 from tests.waiting import eventually
 
 from benchmarks.model import PACE, TOKENS
 from benchmarks.process import cpu_seconds, memory_mb
+from benchmarks.worlds import Make
 
 _IDEAL = (TOKENS - 1) * PACE
 
@@ -43,17 +44,10 @@ class Seen:
     end: float
 
 
-def table(folder: Path, *, quick: bool) -> Table:
-    cases = [(1, 0.0), (50, 0.0), (200, 0.0)] if quick else [(1, 0.0), (50, 0.0), (200, 0.0), (200, 10.0), (1000, 10.0)]
-    shown = Table(
-        "live replies",
-        "first word, over the model's own: p50 · p99 ms",
-        f"whole, p50 s (ideal {_IDEAL:.2f})",
-        "CPU ms a token",
-        "MB a stream",
-        "failed",
-        title=f"Live replies: {TOKENS} tokens at {1 / PACE:.0f} a second each",
-    )
+def table(make: Make, folder: Path, *, quick: bool) -> Table:
+    cases = [(1, 0.0), (50, 0.0), (200, 0.0), (200, 10.0), (1000, 10.0), (1000, 0.0)]
+    if quick:
+        cases = cases[:3]
     settings = {
         "PARLEY_LIMIT_LIVE_REPLIES": 100_000,
         "PARLEY_CONCURRENCY": 2_000,
@@ -62,23 +56,35 @@ def table(folder: Path, *, quick: bool) -> Table:
     }
     with _model() as model_port:
         url = f"http://127.0.0.1:{model_port}/v1"
-        with running(folder, OPENAI_BASE_URL=url, OPENAI_API_KEY="bench", **settings) as parley:
-            visitor = parley.visitor()
-            _run([_through(parley, visitor)], 0.0)
-            at_rest = memory_mb(parley.pid)
+        with make(folder, OPENAI_BASE_URL=url, OPENAI_API_KEY="bench", **settings) as world:
+            parts = {**world.ours, **{name: pid for name, pid in world.servers.items() if name == "Redis"}}
+            shown = Table(
+                "live replies",
+                "first word, over the model's own: p50 · p99 ms",
+                f"whole, p50 s (ideal {_IDEAL:.2f})",
+                f"CPU ms a token: {' + '.join(parts)}",
+                "MB a stream",
+                "failed",
+                title=f"Live replies, {world.name}: {TOKENS} tokens at {1 / PACE:.0f} a second each",
+            )
+            visitor = world.web.visitor()
+            _run([_through(world.web, visitor)], 0.0)
+            at_rest = sum(map(memory_mb, world.ours.values()))
             for count, spread in cases:
                 direct = _run([_direct(model_port)] * count, spread)
-                streams = [_through(parley, visitor) for _ in range(count)]
-                cpu = cpu_seconds(parley.pid)
+                streams = [_through(world.web, visitor) for _ in range(count)]
+                before = [cpu_seconds(pid) for pid in parts.values()]
                 peak: list[float] = []
-                seen = _run(streams, spread, partial(_note_memory, peak, parley.pid))
-                cpu = cpu_seconds(parley.pid) - cpu
+                seen = _run(streams, spread, partial(_note_memory, peak, list(world.ours.values())))
+                spent = [cpu_seconds(pid) - cpu for pid, cpu in zip(parts.values(), before, strict=True)]
                 over = [one.first - _quantile([each.first for each in direct], 0.5) for one in seen]
+                a_token = [cpu * 1e3 / (count * TOKENS) for cpu in spent]
+                shares = f" = {' + '.join(f'{share:.3f}' for share in a_token)}" if len(parts) > 1 else ""
                 shown.add_row(
                     f"{count:,} {'at once' if not spread else f'over {spread:.0f} s'}",
                     f"{_quantile(over, 0.5) * 1e3:.0f} · {_quantile(over, 0.99) * 1e3:.0f}",
                     f"{_quantile([one.end for one in seen], 0.5):.2f}",
-                    f"{cpu * 1e3 / (count * TOKENS):.3f}",
+                    f"{sum(a_token):.3f}{shares}",
                     f"{(max(peak) - at_rest) / count:.2f}" if count > 1 else "",
                     f"{count - len(seen)}",
                 )
@@ -144,8 +150,8 @@ def _post(path: str, body: bytes, head: str = "") -> bytes:
     ).encode() + body
 
 
-def _note_memory(noted: list[float], pid: int) -> None:
-    noted.append(memory_mb(pid))
+def _note_memory(noted: list[float], pids: list[int]) -> None:
+    noted.append(sum(map(memory_mb, pids)))
 
 
 def _stop(visitor: Client) -> float:

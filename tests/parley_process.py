@@ -30,14 +30,14 @@ def environment(**settings: object) -> dict[str, str]:
     return kept | {name: str(value) for name, value in settings.items()}
 
 
-def cli(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+def cli(*arguments: str, within: float = 60, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run `parley` with settings."""
     return subprocess.run(
         [_PARLEY, *arguments],
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within,
         stdin=subprocess.DEVNULL,
     )
 

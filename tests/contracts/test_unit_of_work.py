@@ -18,8 +18,8 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import Checkpoint, LiveReplies, Outbox, RecordedEvent, StartWork, UnitOfWork
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
-from domain.errors import Forbidden, LeaseLost, NotFound
-from domain.identity import SYSTEM
+from domain.errors import Forbidden, NotFound
+from domain.identity import SYSTEM, Principal
 from domain.replies import LEASE, Reply
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
 from tests.waiting import eventually
@@ -203,13 +203,12 @@ class UnitOfWorkContract:
     def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(self, start_work: StartWork, live: LiveReplies) -> None:
         reply = _running_reply(start_work)
 
-        assert live.save(_checkpoint(reply, epoch=1)) is False
+        assert live.save([_checkpoint(reply, epoch=1)]) == {reply.id: False}
         with start_work() as work:
             work.replies.get(reply.id, for_=SYSTEM).request_cancel(later())
             work.commit()
-        assert live.save(_checkpoint(reply, epoch=1)) is True
-        with pytest.raises(LeaseLost):
-            live.save(_checkpoint(reply, epoch=2))
+        assert live.save([_checkpoint(reply, epoch=1)]) == {reply.id: True}
+        assert live.save([_checkpoint(reply, epoch=2)]) == {}
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=ALICE).text == "So far"
@@ -220,8 +219,9 @@ class UnitOfWorkContract:
             work.replies.get(reply.id, for_=SYSTEM).fence(later())
             work.commit()
 
-        with pytest.raises(LeaseLost):
-            live.save(_checkpoint(reply, epoch=1))
+        other = _running_reply(start_work, BOB)
+        assert live.save([_checkpoint(reply, epoch=1), _checkpoint(other, epoch=1)]) == {other.id: False}
+        assert live.save([]) == {}
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=SYSTEM).text == ""
@@ -375,8 +375,8 @@ def _deletion(work: UnitOfWork, subject: Subject, subject_id: UUID) -> Deletion:
     return deletion
 
 
-def _running_reply(start_work: StartWork) -> Reply:
-    conversation: Conversation = a_conversation(ALICE)
+def _running_reply(start_work: StartWork, owner: Principal = ALICE) -> Reply:
+    conversation: Conversation = a_conversation(owner)
     question, reply = asked(conversation)
     reply.claim(NOW)
     with start_work() as work:

@@ -132,7 +132,7 @@ class Subscriptions:
         while not self._closed.wait(pause(self._failures)):
             try:
                 wire = self._connect()
-            except BROKEN as failure:
+            except Exception as failure:
                 self._find_away(failure)
                 continue
             try:

@@ -59,6 +59,10 @@ class Database(ABC):
         """A connection on which each statement is a transaction of its own, at the least cost."""
 
     @abstractmethod
+    def glancing(self) -> AbstractContextManager[Connection]:
+        """A connection to read on, each statement by itself, at the least cost."""
+
+    @abstractmethod
     def take_turns(self, connection: Connection, subject: str) -> None:
         """Until the end of the transaction, let no other one that names the same subject pass this point."""
 

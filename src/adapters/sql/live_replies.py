@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import Select, bindparam, select, text, update
 
 from adapters.sql.engine import Database
 from adapters.sql.tables import replies
 from application.ports.persistence import Checkpoint
-from domain.errors import LeaseLost
 from domain.replies import ReplyStatus
 
 _SAVE = (
@@ -24,8 +23,18 @@ _SAVE = (
     .values(
         text=bindparam("new_text"), seq_ceiling=bindparam("new_seq_ceiling"), lease_until=bindparam("new_lease_until")
     )
-    .returning(replies.c.cancel_requested_at)
+    .returning(replies.c.id, replies.c.cancel_requested_at)
 )
+
+_SAVE_MANY = text("""
+    UPDATE replies SET text = new.text, seq_ceiling = new.seq_ceiling, lease_until = new.lease_until
+    FROM unnest(
+        CAST(:reply_id AS uuid[]), CAST(:under_epoch AS integer[]), CAST(:new_text AS text[]),
+        CAST(:new_seq_ceiling AS integer[]), CAST(:new_lease_until AS timestamptz[])
+    ) AS new (id, epoch, text, seq_ceiling, lease_until)
+    WHERE replies.id = new.id AND replies.epoch = new.epoch AND replies.status = 'running'
+    RETURNING replies.id, replies.cancel_requested_at
+""")
 
 
 class SqlLiveReplies:
@@ -34,19 +43,24 @@ class SqlLiveReplies:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, checkpoint: Checkpoint) -> bool:
-        values = {
-            "reply_id": checkpoint.reply_id,
-            "under_epoch": checkpoint.epoch,
-            "new_text": checkpoint.text,
-            "new_seq_ceiling": checkpoint.seq_ceiling,
-            "new_lease_until": checkpoint.lease_until,
-        }
+    def save(self, checkpoints: Sequence[Checkpoint]) -> Mapping[UUID, bool]:
+        rows = [
+            {
+                "reply_id": checkpoint.reply_id,
+                "under_epoch": checkpoint.epoch,
+                "new_text": checkpoint.text,
+                "new_seq_ceiling": checkpoint.seq_ceiling,
+                "new_lease_until": checkpoint.lease_until,
+            }
+            for checkpoint in checkpoints
+        ]
         with self._database.at_once() as connection:
-            row = connection.execute(_SAVE, values).one_or_none()
-        if row is None:
-            raise LeaseLost(checkpoint.reply_id, checkpoint.epoch)
-        return row.cancel_requested_at is not None
+            if self._database.engine.dialect.name == "postgresql":
+                columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+                saved = connection.execute(_SAVE_MANY, columns).all() if rows else []
+            else:
+                saved = [found for row in rows for found in connection.execute(_SAVE, row)]
+        return {row.id: row.cancel_requested_at is not None for row in saved}
 
     def queued(self, *, before: datetime, limit: int) -> Sequence[UUID]:
         wanted = select(replies.c.id).where(replies.c.status == ReplyStatus.QUEUED, replies.c.created_at < before)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from gevent.monkey import is_module_patched
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
@@ -24,6 +25,13 @@ _TIMEOUTS = {
     "application_name": "parley",
 }
 """No statement, lock or forgotten transaction keeps others waiting for ever."""
+
+_CONNECTING: dict[str, Any] = {
+    "connect_timeout": 5,
+    "options": " ".join(f"-c {name}={value}" for name, value in _TIMEOUTS.items()),
+    # Statements are prepared when they are used again. Poolers in transaction mode cannot do with that.
+    "prepare_threshold": 2,
+}
 
 _IDLE = 2.0
 """Seconds of rest after which a connection is tried before it is used: its server may have been restarted."""
@@ -62,6 +70,9 @@ class PostgresDatabase(Database):
     def at_once(self) -> Iterator[Connection]:
         with translated(), self._autocommit.connect() as connection:
             yield connection
+
+    def glancing(self) -> AbstractContextManager[Connection]:
+        return self.at_once()
 
     def take_turns(self, connection: Connection, subject: str) -> None:
         # A statement of its own: what follows must not see the state from before the wait.
@@ -136,19 +147,16 @@ class _AdvisoryLock:
 
 def _engine(url: str, pool: int) -> Engine:
     engine = create_engine(
-        url,
-        pool_size=pool,
-        max_overflow=pool,
-        pool_timeout=10,
-        connect_args={
-            "connect_timeout": 5,
-            "options": " ".join(f"-c {name}={value}" for name, value in _TIMEOUTS.items()),
-            # Statements are prepared after their second use. Poolers in transaction mode need psycopg's
-            # prepare_threshold=None, which their URL can say.
-            "prepare_threshold": 2,
-        },
-        **JSON_OPTIONS,
+        url, pool_size=pool, max_overflow=pool, pool_timeout=10, connect_args=_CONNECTING, **JSON_OPTIONS
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+        if not is_module_patched("select"):
+            return None  # As usual.
+        from adapters.sql.waiting import GreenConnection
+
+        return GreenConnection.connect(*arguments, **options)
 
     @event.listens_for(engine, "checkin")
     def note(_connection: Any, record: Any) -> None:

@@ -31,7 +31,9 @@ class SqlSnapshots:
         self._database = database
 
     def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
-        with self._database.reading() as connection:
+        # Rooms are put together from two statements, which have to see the same.
+        looking = self._database.reading if model is Model.ROOMS else self._database.glancing
+        with looking() as connection:
             return _MADE[model](connection, list(ids)) if ids else ()
 
     def after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[Snapshot]:

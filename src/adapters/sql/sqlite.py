@@ -6,7 +6,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,9 @@ class SqliteDatabase(Database):
         with self.writing() as connection:
             yield connection
             connection.commit()
+
+    def glancing(self) -> AbstractContextManager[Connection]:
+        return self.reading()
 
     def take_turns(self, connection: Connection, subject: str) -> None:
         """Every write has its turn already."""

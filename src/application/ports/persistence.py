@@ -175,10 +175,10 @@ class Checkpoint:
 class LiveReplies(Protocol):
     """What workers and upkeep do to live replies many times a second: without entities, as cheaply as the store can."""
 
-    def save(self, checkpoint: Checkpoint) -> bool:
-        """Write text and lease under the epoch, in a transaction of its own; says whether a cancel was requested.
+    def save(self, checkpoints: Sequence[Checkpoint]) -> Mapping[UUID, bool]:
+        """Write text and lease of each reply under its epoch: whether its cancel was requested.
 
-        Raises LeaseLost, or StorageUnavailable.
+        A reply that is missing in the answer has another owner by now. Raises StorageUnavailable or ConcurrentChange.
         """
         ...
 

@@ -15,6 +15,7 @@ from application.ports.runtime import Cancellations, LogEntry, LogLost, LogUnava
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
 from application.replies.reading import ModelReader
+from application.replies.rounds import Rounds
 from domain.agents import Agents
 from domain.conversations import Message
 from domain.errors import Conflict, LeaseLost, NotFound
@@ -44,7 +45,7 @@ class Pace:
     idle_timeout: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GenerateReply:
     """Writes a queued reply to its end; does nothing when another worker has it.
 
@@ -67,6 +68,13 @@ class GenerateReply:
     history: int
     passages: int = 4
     _attempts: set[_Attempt] = field(default_factory=set, repr=False)
+    _steps: Rounds[_Attempt] = field(init=False, repr=False)
+    _saves: Rounds[_Attempt] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # One thread for the steps of all replies, and one that may wait for the database.
+        object.__setattr__(self, "_steps", Rounds("replies", self.pace.coalesce, _step_all))
+        object.__setattr__(self, "_saves", Rounds("checkpoints", self.pace.checkpoint / 5, self._save_all))
 
     def __call__(self, reply_id: UUID) -> None:
         attempt = _Attempt(self, reply_id)
@@ -90,18 +98,60 @@ class GenerateReply:
         """Whether this process is writing the reply."""
         return any(attempt.reply_id == reply_id for attempt in self._attempts)
 
+    def drive(self, attempt: _Attempt) -> None:
+        """Take the attempt's steps and save its checkpoints from now on."""
+        self._steps.join(attempt)
+        self._saves.join(attempt)
+
+    def release(self, attempt: _Attempt) -> None:
+        """Leave the attempt to itself again."""
+        self._steps.leave(attempt)
+        self._saves.leave(attempt)
+
+    def wake(self) -> None:
+        """Have the next step of all replies taken at once."""
+        self._steps.wake()
+
+    def _save_all(self, attempts: Sequence[_Attempt]) -> None:
+        """Checkpoint what is due, in one go; what cannot be saved is due again in the next round."""
+        now = time.monotonic()
+        due = {attempt.reply_id: attempt for attempt in attempts if attempt.wants_saving(now)}
+        checkpoints = [attempt.checkpoint() for attempt in due.values()]
+        if not checkpoints:
+            return
+        try:
+            saved = self.live.save(checkpoints)
+        except (StorageUnavailable, ConcurrentChange) as failure:
+            log.warning("%d replies could not be checkpointed: %s", len(checkpoints), failure)
+            return
+        for checkpoint in checkpoints:
+            due[checkpoint.reply_id].saved(checkpoint, now, cancel_requested=saved.get(checkpoint.reply_id))
+
+
+@dataclass(slots=True)
+class _Flow:
+    """One stream of the model's on its way into the log."""
+
+    source: ModelReader
+    deadline: float
+    last_piece: float
+    last_emit: float
+    over: threading.Event = field(default_factory=threading.Event)
+    outcome: Outcome | None = None
+    failure: ModelError | None = None
+
 
 class _Attempt:
     """One owner's time with one reply.
 
-    A thread of its own reads the model, so that nothing here slows the upstream connection;
-    this one decides what is emitted, saved and given up, and is woken only for what it waits for.
+    A thread of its own reads the model, so that nothing here slows the upstream connection. What came is
+    emitted, and it is decided whether to go on, in steps that are taken for all replies together.
     """
 
     def __init__(self, task: GenerateReply, reply_id: UUID) -> None:
         self._task = task
         self.reply_id = reply_id
-        self._wake = threading.Event()
+        self._flow: _Flow | None = None
         self._cancelled = False
         self._handed_over = False
         self._epoch = 0
@@ -109,7 +159,8 @@ class _Attempt:
         self._text = ""
         self._emitted = 0  # how much of the text is in the log
         self._saved = 0  # how much of it is checkpointed
-        self._last_save = time.monotonic()
+        self._saved_at = time.monotonic()
+        self._lost = False
         self._first_delta_at: float | None = None
         self._started: dict[str, object] = {}  # what the event that began this attempt said
         self._log_is_open = False
@@ -118,12 +169,12 @@ class _Attempt:
     def cancel(self) -> None:
         """Stop as soon as possible and keep the text."""
         self._cancelled = True
-        self._wake.set()
+        self._task.wake()
 
     def hand_over(self) -> None:
         """Stop as soon as possible, because this process ends."""
         self._handed_over = True
-        self._wake.set()
+        self._task.wake()
 
     def run(self) -> None:
         started = time.monotonic()
@@ -196,61 +247,71 @@ class _Attempt:
     def _pump(
         self, stream: ModelStream, started: float, metadata: dict[str, object]
     ) -> tuple[Outcome | None, ModelError | None]:
-        source = ModelReader(stream, self._wake)
+        """How the stream ended, or was given up; None for both when this process must hand over."""
+        task = self._task
+        now = time.monotonic()
+        source = ModelReader(stream, task.wake)
+        self._flow = flow = _Flow(source, deadline=started + task.pace.timeout, last_piece=now, last_emit=now)
+        task.drive(self)
         try:
-            return self._flow(source, started)
+            flow.over.wait()
         finally:
+            task.release(self)
+            self._flow = None
             stream.abort()
             metadata.update(stream.metadata)
+        if self._lost:
+            raise LeaseLost(self.reply_id, self._epoch)
+        return flow.outcome, flow.failure
 
-    def _flow(self, source: ModelReader, started: float) -> tuple[Outcome | None, ModelError | None]:
-        pace = self._task.pace
-        deadline = started + pace.timeout
-        last_piece = last_emit = time.monotonic()
-        while True:
-            self._wake.clear()
-            over = source.over
-            pieces = source.take()
-            now = time.monotonic()
-            if pieces:
-                self._text += pieces
-                last_piece = now
-            first = self._first_delta_at is None
-            if self._emitted < len(self._text) and (first or over or now >= last_emit + pace.coalesce):
-                self._emit_delta()
-                last_emit = now
-            unsaved = self._saved < len(self._text)
-            if (unsaved and (first or now >= self._last_save + pace.checkpoint)) or now >= self._last_save + pace.renew:
-                self._checkpoint()
-            if self._cancelled:
-                return self._outcome(ReplyStatus.CANCELLED), None
-            if self._handed_over:
-                self._checkpoint()
-                return None, None
-            if over and source.failure is None and not self._text:
-                return None, ModelError("model_failed", "The model ended its answer without a word.")
-            if over:
-                return self._outcome(ReplyStatus.COMPLETED), source.failure
-            if now >= deadline:
-                return self._late("reply_timeout", f"The reply took longer than {pace.timeout:g} seconds.")
-            if now >= last_piece + pace.idle_timeout:
-                return self._late("model_timeout", f"The model said nothing for {pace.idle_timeout:g} seconds.")
-            waiting = self._emitted < len(self._text)
-            source.wakes = not waiting
-            if source.has_more and not waiting:
-                continue
-            due = [deadline, last_piece + pace.idle_timeout, self._last_save + pace.renew]
-            if waiting:
-                due.append(last_emit + pace.coalesce)
-            if self._saved < len(self._text):
-                due.append(self._last_save + pace.checkpoint)
-            self._wake.wait(max(0.0, min(due) - time.monotonic()))
+    def step(self, now: float) -> None:
+        """Emit what is due, and end the flow when it is time. Called often: it does nothing cheaply."""
+        flow = self._flow
+        if flow is None or flow.over.is_set():
+            return
+        try:
+            if self._goes_on(flow, now):
+                return
+        except LeaseLost:
+            self._lost = True
+        except Exception:
+            log.exception("reply %s: unexpected failure", self.reply_id)
+            flow.outcome = self._outcome(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
+        flow.over.set()
 
-    def _late(self, code: str, message: str) -> tuple[Outcome | None, ModelError | None]:
+    def _goes_on(self, flow: _Flow, now: float) -> bool:
+        pace, source = self._task.pace, flow.source
+        over = source.over  # Before the pieces are taken: none comes after it.
+        if source.has_pieces:
+            self._text += source.take()
+            flow.last_piece = now
+        if self._emitted < len(self._text) and (
+            over or self._first_delta_at is None or now >= flow.last_emit + pace.coalesce / 2
+        ):
+            self._emit_delta()
+            flow.last_emit = now
+        if self._lost or self._handed_over:
+            return False
+        if self._cancelled:
+            flow.outcome = self._outcome(ReplyStatus.CANCELLED)
+        elif over and source.failure is None and not self._text:
+            flow.failure = ModelError("model_failed", "The model ended its answer without a word.")
+        elif over:
+            flow.outcome, flow.failure = self._outcome(ReplyStatus.COMPLETED), source.failure
+        elif now >= flow.deadline:
+            self._give_up(flow, "reply_timeout", f"The reply took longer than {pace.timeout:g} seconds.")
+        elif now >= flow.last_piece + pace.idle_timeout:
+            self._give_up(flow, "model_timeout", f"The model said nothing for {pace.idle_timeout:g} seconds.")
+        else:
+            return True
+        return False
+
+    def _give_up(self, flow: _Flow, code: str, message: str) -> None:
         """A model that has said nothing yet has failed, and may be replaced; else what it said is kept."""
-        if not self._text:
-            return None, ModelError("model_timeout", message)
-        return self._outcome(ReplyStatus.TIMED_OUT, code, message), None
+        if self._text:
+            flow.outcome = self._outcome(ReplyStatus.TIMED_OUT, code, message)
+        else:
+            flow.failure = ModelError("model_timeout", message)
 
     def _emit_delta(self) -> None:
         if self._emitted == len(self._text):
@@ -291,24 +352,31 @@ class _Attempt:
         self._task.log.append(self.reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
         self._next_seq += 1
 
-    def _checkpoint(self) -> None:
-        """Save the text and renew the lease; a store that does not answer is tried again at the next one."""
-        task = self._task
-        self._last_save = time.monotonic()
-        checkpoint = Checkpoint(
+    def wants_saving(self, now: float) -> bool:
+        """Whether there is text to checkpoint, or the lease to renew."""
+        pace = self._task.pace
+        if self._saved < len(self._text):
+            return not self._saved or now >= self._saved_at + pace.checkpoint * 0.8
+        return now >= self._saved_at + pace.renew
+
+    def checkpoint(self) -> Checkpoint:
+        """What would have to be known if this process ended now."""
+        return Checkpoint(
             reply_id=self.reply_id,
             epoch=self._epoch,
             text=self._text,
             seq_ceiling=self._next_seq + SEQ_RESERVE,
-            lease_until=task.now() + LEASE,
+            lease_until=self._task.now() + LEASE,
         )
-        try:
-            cancel_requested = task.live.save(checkpoint)
-        except StorageUnavailable:
-            log.warning("reply %s: could not checkpoint", self.reply_id, exc_info=True)
-            return
+
+    def saved(self, checkpoint: Checkpoint, now: float, *, cancel_requested: bool | None) -> None:
+        """Take note that a checkpoint was saved; None for `cancel_requested` is that the lease is lost."""
         self._saved = len(checkpoint.text)
-        self._cancelled = self._cancelled or cancel_requested
+        self._saved_at = now
+        self._lost = self._lost or cancel_requested is None
+        self._cancelled = self._cancelled or bool(cancel_requested)
+        if self._lost or self._cancelled:
+            self._task.wake()
 
     def _end(self, outcome: Outcome) -> None:
         """End as the owner, again and again until it is written: only here is all of the text."""
@@ -330,3 +398,9 @@ class _Attempt:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _step_all(attempts: Sequence[_Attempt]) -> None:
+    now = time.monotonic()
+    for attempt in attempts:
+        attempt.step(now)

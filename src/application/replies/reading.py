@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from application.ports.language import ModelError, ModelStream
 
@@ -12,23 +13,20 @@ log = logging.getLogger(__name__)
 
 
 class ModelReader:
-    """Hands over what has come of a stream since the last time.
+    """Hands over what has come of a stream since the last time; calls `wake` for the first piece and the end."""
 
-    It wakes the consumer for the end, and for a piece only while `wakes` says that one is waited for.
-    """
-
-    def __init__(self, stream: ModelStream, wake: threading.Event) -> None:
+    def __init__(self, stream: ModelStream, wake: Callable[[], None]) -> None:
         self._stream = stream
         self._wake = wake
         self._pieces: deque[str] = deque()
-        self.wakes = True
         self.over = False
         self.failure: ModelError | None = None
         threading.Thread(target=self._read, name="model-reader", daemon=True).start()
 
     @property
-    def has_more(self) -> bool:
-        return bool(self._pieces) or self.over
+    def has_pieces(self) -> bool:
+        """Whether anything has come since the last call of `take`."""
+        return bool(self._pieces)
 
     def take(self) -> str:
         """All that has come since the last call."""
@@ -39,10 +37,12 @@ class ModelReader:
 
     def _read(self) -> None:
         try:
-            for piece in self._stream:
-                self._pieces.append(piece)
-                if self.wakes:
-                    self._wake.set()
+            pieces = iter(self._stream)
+            for first in pieces:
+                self._pieces.append(first)
+                self._wake()
+                break
+            self._pieces.extend(pieces)
         except ModelError as failure:
             self.failure = failure
         except Exception as failure:
@@ -50,5 +50,5 @@ class ModelReader:
             self.failure = ModelError("model_failed", f"The model's stream failed: {type(failure).__name__}.")
         finally:
             self.over = True
-            self._wake.set()
+            self._wake()
             self._stream.release()
