@@ -98,6 +98,8 @@ class _Places:
     def __init__(self, count: int) -> None:
         self._count = count
         self._free = BoundedSemaphore(count)
+        self.sign_of_life_due = 0.0
+        self.suspension_due = 0.0
 
     @property
     def taken(self) -> int:
@@ -155,10 +157,23 @@ class _Worker(SimpleWorker):
             self._places.give_back()
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
-        """Note the state; idle is a worker only when no job is under way."""
+        """Note the state if it is another one; idle is a worker only when no job is under way."""
         if state == WorkerStatus.IDLE and self._places.taken:
             state = WorkerStatus.BUSY
-        super().set_state(state, pipeline)
+        if pipeline is not None or state != self._state:
+            super().set_state(state, pipeline)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Give a sign of life. RQ does so several times a job, which is too often where jobs are many."""
+        if pipeline is not None or time.monotonic() >= self._places.sign_of_life_due:
+            self._places.sign_of_life_due = time.monotonic() + _POLL / 2
+            super().heartbeat(timeout, pipeline)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Wait while `rq suspend` is in force, of which is heard within a second."""
+        if time.monotonic() >= self._places.suspension_due:
+            self._places.suspension_due = time.monotonic() + 1.0
+            super().check_for_suspension(burst)
 
     def _install_signal_handlers(self) -> None:
         """Signals are the process's, see entrypoints.worker."""

@@ -29,9 +29,21 @@ _Owned = TypeVar("_Owned", Room, Conversation, Reply)
 _Entity = TypeVar("_Entity", bound=Recorder)
 
 
+map_entities()
+
 # Statements that every question makes are put together once.
 _COUNT_LIVE = select(func.count()).where(replies.c.owner == bindparam("of"), replies.c.status.in_(LIVE))
 _RECORD = insert(outbox).returning(outbox.c.number, sort_by_parameter_order=True)
+
+
+# Entities are looked up by statements that are put together once, which Session.get would do each time.
+_UNLOCKED: dict[Any, Any] = {
+    kind: select(kind).where(table.c.id == bindparam("key"))
+    for kind, table in ((Room, rooms), (Conversation, conversations), (Reply, replies))
+}
+_LOCKED: dict[Any, Any] = {kind: look_up.with_for_update() for kind, look_up in _UNLOCKED.items()}
+_FRESH = {"populate_existing": True}
+_ANY: dict[str, bool] = {}
 
 
 class _Kept:
@@ -49,7 +61,8 @@ class _Kept:
             self.met[id(entity)] = entity
 
     def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
-        entity = self.session.get(kind, key, with_for_update=True if lock else None, populate_existing=lock)
+        look_up, options = (_LOCKED[kind], _FRESH) if lock else (_UNLOCKED[kind], _ANY)
+        entity: _Entity | None = self.session.scalars(look_up, {"key": key}, execution_options=options).one_or_none()
         if entity is not None:
             self.met[id(entity)] = entity
         return entity
@@ -82,7 +95,6 @@ class SqlUnitOfWork:
     ) -> None:
         self._database = database
         self._committed = committed
-        map_entities()
 
     def __enter__(self) -> Self:
         self._transaction: AbstractContextManager[Connection] = self._database.writing()

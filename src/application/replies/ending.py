@@ -28,11 +28,11 @@ class ReplyEnding:
     log: ReplyLog
     now: Now
 
-    def end(self, reply_id: UUID, outcome: Outcome, *, epoch: int, final_seq: int) -> Message:
-        """End the reply as the owner of `epoch`; raises LeaseLost when that is over."""
+    def end(self, ending: Reply, outcome: Outcome, *, epoch: int, final_seq: int) -> Message:
+        """End the reply, of which a copy is given, as the owner of `epoch`; raises LeaseLost when that is over."""
+        reply_id = ending.id
         with self.start_work() as work:
-            conversation_id = work.replies.peek(reply_id, for_=SYSTEM).conversation_id
-            conversation = work.conversations.get(conversation_id, for_=SYSTEM, deleted=None)
+            conversation = work.conversations.get(ending.conversation_id, for_=SYSTEM, deleted=None)
             reply = work.replies.get(reply_id, for_=SYSTEM)
             reply.end(outcome, epoch=epoch, final_seq=final_seq, now=self.now())
             replaced = work.messages.superseded_by(reply_id) if reply.version > 1 else None
@@ -63,7 +63,7 @@ class ReplyEnding:
                 work.commit()
             return ReplyStatus.QUEUED
         outcome = reply.abandoned_outcome(emitted)
-        self.end(reply_id, outcome, epoch=reply.epoch, final_seq=next_seq)
+        self.end(reply, outcome, epoch=reply.epoch, final_seq=next_seq)
         return outcome.status
 
     def _take_log_over(self, reply: Reply) -> tuple[int, str]:

@@ -202,7 +202,8 @@ class _Attempt:
         if self._first_delta_at is not None:
             metadata["time_to_first_token_ms"] = _milliseconds(self._first_delta_at - started)
         self._end(
-            Outcome(status=outcome.status, text=self._text, error=outcome.error, sources=sources, metadata=metadata)
+            reply,
+            Outcome(status=outcome.status, text=self._text, error=outcome.error, sources=sources, metadata=metadata),
         )
 
     def _claim(self) -> tuple[Reply, Sequence[Message]]:
@@ -378,13 +379,13 @@ class _Attempt:
         if self._lost or self._cancelled:
             self._task.wake()
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, reply: Reply, outcome: Outcome) -> None:
         """End as the owner, again and again until it is written: only here is all of the text."""
         task = self._task
         pause = 0.1
         while True:
             try:
-                task.ending.end(self.reply_id, outcome, epoch=self._epoch, final_seq=self._next_seq)
+                task.ending.end(reply, outcome, epoch=self._epoch, final_seq=self._next_seq)
                 return
             except (StorageUnavailable, ConcurrentChange):
                 log.warning("reply %s: could not be ended, trying again", self.reply_id, exc_info=True)
