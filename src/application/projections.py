@@ -67,13 +67,25 @@ class Projector:
             wanted.done = True
 
     def project(
-        self, *, rooms: Set[UUID] = frozenset(), conversations: Set[UUID], messages: Set[UUID] = frozenset()
+        self,
+        *,
+        rooms: Set[UUID] = frozenset(),
+        conversations: Set[UUID],
+        messages: Set[UUID] = frozenset(),
+        known: Collection[Snapshot] = (),
     ) -> None:
-        """Save the present state of these, and of the rooms that hold the conversations."""
-        changed: list[Snapshot] = []
+        """Save the present state of these, what is `known` of it, and of the rooms that hold the conversations."""
+        changed = list(known)
+        conversations = conversations - {snapshot.id for snapshot in known}
+        messages = messages - {snapshot.id for snapshot in known}
         if conversations:
             changed += self.snapshots.of(Model.CONVERSATIONS, conversations)
-            rooms = rooms | {UUID(snapshot.keys["room_id"]) for snapshot in changed if snapshot.keys["room_id"]}
+        # With every change of a conversation, what its room adds up to is another.
+        rooms = rooms | {
+            UUID(snapshot.keys["room_id"])
+            for snapshot in changed
+            if snapshot.model is Model.CONVERSATIONS and snapshot.keys["room_id"]
+        }
         if rooms:
             changed += self.snapshots.of(Model.ROOMS, rooms)
         if messages:
@@ -85,7 +97,11 @@ class Projector:
         rooms = {event.subject_id for event in events if event.name in _ROOM_EVENTS}
         conversations = {event.subject_id for event in events if event.name in _CONVERSATION_EVENTS | _MESSAGE_EVENTS}
         messages = {UUID(str(event.payload["message_id"])) for event in events if event.name in _MESSAGE_EVENTS}
-        self.project(rooms=rooms, conversations=conversations, messages=messages)
+        known: dict[UUID, Snapshot] = {}
+        for snapshot in (snapshot for event in events for snapshot in event.known):
+            if snapshot.id not in known or known[snapshot.id].version < snapshot.version:
+                known[snapshot.id] = snapshot
+        self.project(rooms=rooms, conversations=conversations, messages=messages, known=known.values())
 
 
 class Difference(StrEnum):

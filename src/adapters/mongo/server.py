@@ -16,6 +16,8 @@ from application.ports.persistence import ReadModelsUnavailable
 
 _SETTINGS: dict[str, Any] = {
     "appname": "parley",
+    # What was projected is forgotten in the outbox, so it must not be forgotten by a server that is killed.
+    "journal": True,
     "serverSelectionTimeoutMS": 1_000,
     "connectTimeoutMS": 1_000,
     "socketTimeoutMS": 5_000,

@@ -87,27 +87,50 @@ def _rooms(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
     ]
 
 
+def conversation_snapshot(conversation: Conversation) -> Snapshot:
+    """Of an entity or of a row, as it was committed."""
+    return Snapshot(
+        model=Model.CONVERSATIONS,
+        id=conversation.id,
+        version=conversation.version,
+        owner=conversation.owner,
+        hidden=conversation.deletion_id is not None,
+        document=_json(conversation_document(conversation)),
+        keys=_json(
+            {
+                "room_id": conversation.room_id,
+                "title_key": conversation.title.lower(),
+                "created_at": conversation.created_at,
+                "last_activity_at": conversation.last_activity_at,
+                "message_count": conversation.message_count,
+            }
+        ),
+    )
+
+
+def message_snapshot(message: Message, *, version: int, room_id: UUID | None) -> Snapshot:
+    """Of an entity or of a row, as it was committed with its conversation's `version`."""
+    return Snapshot(
+        model=Model.MESSAGES,
+        id=message.id,
+        version=version,
+        owner=message.owner,
+        hidden=message.superseded_by is not None,
+        document=_json(message_document(message)),
+        keys=_json(
+            {
+                "conversation_id": message.conversation_id,
+                "room_id": room_id,
+                "position": message.position,
+                "created_at": message.created_at,
+            }
+        ),
+    )
+
+
 def _conversations(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
-    return [
-        Snapshot(
-            model=Model.CONVERSATIONS,
-            id=row.id,
-            version=row.version,
-            owner=row.owner,
-            hidden=row.deletion_id is not None,
-            document=_json(conversation_document(cast(Conversation, row))),
-            keys=_json(
-                {
-                    "room_id": row.room_id,
-                    "title_key": row.title.lower(),
-                    "created_at": row.created_at,
-                    "last_activity_at": row.last_activity_at,
-                    "message_count": row.message_count,
-                }
-            ),
-        )
-        for row in connection.execute(select(conversations).where(conversations.c.id.in_(ids)))
-    ]
+    found = connection.execute(select(conversations).where(conversations.c.id.in_(ids)))
+    return [conversation_snapshot(cast(Conversation, row)) for row in found]
 
 
 def _messages(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
@@ -115,22 +138,7 @@ def _messages(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
         messages, conversations.c.version.label("conversation_version"), conversations.c.room_id
     ).join_from(messages, conversations)
     return [
-        Snapshot(
-            model=Model.MESSAGES,
-            id=row.id,
-            version=row.conversation_version,
-            owner=row.owner,
-            hidden=row.superseded_by is not None,
-            document=_json(message_document(cast(Message, row))),
-            keys=_json(
-                {
-                    "conversation_id": row.conversation_id,
-                    "room_id": row.room_id,
-                    "position": row.position,
-                    "created_at": row.created_at,
-                }
-            ),
-        )
+        message_snapshot(cast(Message, row), version=row.conversation_version, room_id=row.room_id)
         for row in connection.execute(wanted.where(messages.c.id.in_(ids)))
     ]
 

@@ -12,14 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
 
 from adapters.sql.engine import Database, translated
+from adapters.sql.snapshots import conversation_snapshot, message_snapshot
 from adapters.sql.tables import conversations, map_entities, messages, outbox, replies, rooms, visitors
-from application.ports.persistence import RecordedEvent
+from application.ports.persistence import RecordedEvent, Snapshot
 from domain.conversations import Conversation, Message
 from domain.deletions import Deletion
 from domain.errors import NotFound
-from domain.events import Event, Recorder
+from domain.events import Event, MessagePosted, MessageSuperseded, Recorder
 from domain.identity import Principal
 from domain.replies import LIVE, Reply
 from domain.rooms import Room
@@ -54,11 +56,14 @@ class _Kept:
         self.connection = connection
         self.session = Session(bind=connection, expire_on_commit=False, autoflush=False)
         self.met: dict[int, Recorder] = {}
+        self.messages: dict[UUID, Message] = {}
 
     def add(self, entity: Recorder | Message | Deletion) -> None:
         self.session.add(entity)
         if isinstance(entity, Recorder):
             self.met[id(entity)] = entity
+        elif isinstance(entity, Message):
+            self.messages[entity.id] = entity
 
     def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
         look_up, options = (_LOCKED[kind], _FRESH) if lock else (_UNLOCKED[kind], _ANY)
@@ -127,9 +132,20 @@ class SqlUnitOfWork:
             self._kept.session.commit()
             self._connection.commit()
         self._recorded += [
-            RecordedEvent(number, row["name"], row["subject_id"], row["payload"])
-            for number, row in zip(numbers, rows, strict=True)
+            RecordedEvent(number, row["name"], row["subject_id"], row["payload"], self._known_of(event))
+            for number, row, event in zip(numbers, rows, events, strict=True)
         ]
+
+    def _known_of(self, event: Event) -> Sequence[Snapshot]:
+        """Those entities of this transaction that an event of a conversation is about."""
+        conversation = self._kept.session.identity_map.get(identity_key(Conversation, event.subject_id))
+        if conversation is None:
+            return ()
+        known = [conversation_snapshot(conversation)]
+        if isinstance(event, MessagePosted | MessageSuperseded) and event.message_id in self._kept.messages:
+            message = self._kept.messages[event.message_id]
+            known.append(message_snapshot(message, version=conversation.version, room_id=conversation.room_id))
+        return known
 
 
 class SqlRooms:
@@ -186,6 +202,7 @@ class SqlMessages:
         message = self._kept.session.get(Message, message_id)
         if message is None:
             raise NotFound("message", message_id)
+        self._kept.messages[message_id] = message
         return message
 
     def versions(self, conversation_id: UUID, position: int) -> int:
@@ -195,7 +212,11 @@ class SqlMessages:
         return self._kept.session.execute(counting).scalar_one()
 
     def superseded_by(self, reply_id: UUID) -> Message | None:
-        return self._kept.session.scalars(select(Message).where(messages.c.superseded_by == reply_id)).one_or_none()
+        wanted = select(Message).where(messages.c.superseded_by == reply_id)
+        message = self._kept.session.scalars(wanted).one_or_none()
+        if message is not None:
+            self._kept.messages[message.id] = message
+        return message
 
     def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
         wanted = (

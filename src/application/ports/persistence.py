@@ -193,12 +193,17 @@ class LiveReplies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event as it stands in the outbox. `number` orders the rows of one transaction, not commits."""
+    """An event as it stands in the outbox. `number` orders the rows of one transaction, not commits.
+
+    `known` is what the process that committed it knows of the things that it is about, as they were
+    committed: it need not be looked up again.
+    """
 
     number: int
     name: str
     subject_id: UUID
     payload: Document
+    known: Sequence[Snapshot] = ()
 
 
 class Outbox(Protocol):
