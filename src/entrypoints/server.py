@@ -24,7 +24,7 @@ from entrypoints.container import Container, close
 from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
-from entrypoints.starting import require_servers
+from entrypoints.starting import require_servers, settle_memory
 
 log = logging.getLogger(__name__)
 
@@ -191,6 +191,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         """Serve until told to stop."""
         process = self.wsgi.extensions["parley"]
         process.start()
+        settle_memory()
         threading.Thread(target=self._stop_in_order, args=(process,), daemon=True).start()
         super().run()
 

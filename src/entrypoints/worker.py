@@ -14,7 +14,7 @@ from entrypoints.background import Writing, deliveries, upkeep
 from entrypoints.container import Container
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
-from entrypoints.starting import require_servers
+from entrypoints.starting import require_servers, settle_memory
 
 
 def work(settings: Settings) -> None:
@@ -43,6 +43,7 @@ def work(settings: Settings) -> None:
     for at_once in (signal.SIGINT, signal.SIGQUIT):
         gevent.signal_handler(at_once, stop, 0.0)
     writing.start()
+    settle_memory()
     print(f"Parley writes up to {settings.concurrency} replies at once in this process.", flush=True)
     told.wait()
     writing.stop(grace)
