@@ -33,6 +33,7 @@ from domain.errors import NotFound
 from domain.identity import Principal
 from tests.builders import ALICE
 from tests.contracts.test_reader import ODD_METADATA, plain
+from tests.fakes.read_models import MemoryReadModels
 from tests.servers import MongoServer as OwnServer
 from tests.servers import a_mongo_database
 from tests.waiting import eventually
@@ -204,6 +205,12 @@ class ReadModelsContract:
         models.note_progress({"rooms": "finished"})
 
         models.check()
+
+
+class TestMemoryReadModels(ReadModelsContract):
+    @pytest.fixture
+    def models(self) -> ReadModels:
+        return MemoryReadModels()
 
 
 class TestMongoReadModels(ReadModelsContract):

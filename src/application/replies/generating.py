@@ -38,7 +38,7 @@ class Pace:
     has not said a word by then, the fallback answers, for as long again.
     """
 
-    coalesce: float = 0.03
+    coalesce: float = 0.05
     checkpoint: float = 0.5
     renew: float = LEASE.total_seconds() / 3
     timeout: float = 30.0
