@@ -88,7 +88,7 @@ def production(folder: Path, **settings: object) -> Iterator[World]:
                     )
 
             def settled() -> None:
-                rebuilt = cli("projections", "rebuild", "--from-scratch", within=600, **installation.settings)
+                rebuilt = cli("projections", "rebuild", "--from-scratch", **installation.settings)
                 assert rebuilt.returncode == 0, rebuilt.stderr
 
             yield World(

@@ -21,6 +21,9 @@ from tests.waiting import eventually
 
 TERMINAL = {"reply.completed", "reply.cancelled", "reply.failed", "reply.timed_out", "reply.interrupted"}
 
+_PATIENCE = 600
+"""Seconds that a command may take: rebuilding a hundred thousand documents takes some."""
+
 _PARLEY = str(Path(sys.executable).with_name("parley"))
 
 
@@ -30,14 +33,14 @@ def environment(**settings: object) -> dict[str, str]:
     return kept | {name: str(value) for name, value in settings.items()}
 
 
-def cli(*arguments: str, within: float = 60, **settings: object) -> subprocess.CompletedProcess[str]:
+def cli(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run `parley` with settings."""
     return subprocess.run(
         [_PARLEY, *arguments],
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=within,
+        timeout=_PATIENCE,
         stdin=subprocess.DEVNULL,
     )
 

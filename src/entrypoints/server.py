@@ -18,6 +18,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
+from application.ports.persistence import ReadModelsUnavailable
 from application.reading import DegradingReader
 from entrypoints.background import Chore, Chores, Writing, deliveries, upkeep
 from entrypoints.container import Container, close
@@ -60,7 +61,10 @@ def migrated(container: Container) -> None:
     container.schema().upgrade()
     tools = container.application().read_models
     if tools is not None:
-        tools.prepare()
+        try:
+            tools.prepare()
+        except ReadModelsUnavailable as away:
+            log.warning("PARLEY_MONGO_URL: %s Run `parley migrate` when it answers.", away.message)
 
 
 def _require_alone(container: Container) -> None:

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError, WaitQueueTimeoutError
 
 from application.ports.persistence import ReadModelsUnavailable
+from application.ports.runtime import Misconfigured
 
 _SETTINGS: dict[str, Any] = {
     "appname": "parley",
@@ -41,7 +42,7 @@ class MongoUnreachable(ReadModelsUnavailable):
     """Nobody answers there; waiting may help."""
 
 
-class MongoMisconfigured(ReadModelsUnavailable):
+class MongoMisconfigured(ReadModelsUnavailable, Misconfigured):
     """Waiting does not help: the URL or the server has to be another."""
 
 
