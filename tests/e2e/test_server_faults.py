@@ -180,6 +180,27 @@ def test_redis_restarted_empty_under_load(fragile: Fragile) -> None:
     _survives(fragile, restart)
 
 
+def test_redis_out_of_memory_under_load(fragile: Fragile) -> None:
+    def fill(load: Load) -> None:
+        from redis import Redis
+
+        with Redis.from_url(fragile.redis.url) as client:
+            client.config_set("maxmemory", 1)  # Every write that needs memory is refused.
+            load.more(5)
+            client.config_set("maxmemory", 0)
+
+    _survives(fragile, fill)
+
+
+def test_redis_hanging_under_load(fragile: Fragile) -> None:
+    def hang(load: Load) -> None:
+        fragile.redis.pause()
+        load.more(5)
+        fragile.redis.resume()
+
+    _survives(fragile, hang)
+
+
 def test_a_watcher_sees_the_whole_text_though_redis_is_flushed_in_mid_stream(fragile: Fragile) -> None:
     from redis import Redis
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -89,6 +90,26 @@ def test_a_database_file_that_was_removed_makes_the_server_unready(data_dir: Pat
 
         assert answer.status_code == 503
         assert "was removed or replaced" in answer.json()["error"]["error_message"]
+
+
+def test_a_full_disk_is_said_so_and_nothing_acknowledged_is_lost(data_dir: Path, model: ModelServer) -> None:
+    with running(data_dir, **with_model(model)) as parley:
+        visitor = parley.visitor()
+        conversation = visitor.conversation()
+        running_reply = visitor.ask(conversation, "!stream words=100 delay=0.02")
+        eventually(lambda: visitor.reply(running_reply)["text"])
+        worker = parley.worker_pid()
+        limits = resource.prlimit(worker, resource.RLIMIT_FSIZE)
+
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, limits[1]))  # No file can grow, as on a full disk.
+        refused = eventually(lambda: visitor.call("POST", "/rooms", {"name": "x"}))
+        assert visitor.call("GET", f"/conversations/{conversation}").status_code == 200
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, limits)
+
+        assert (refused.status_code, refused.json()["error"]["error_code"]) == (503, "storage_unavailable")
+        ended = eventually(lambda: visitor.reply(running_reply)["message"])
+        assert (ended["status"], ended["content"].count("word")) == ("completed", 100)
+        assert visitor.call("POST", "/rooms", {"name": "x"}).status_code == 201
 
 
 def _is(parley: ParleyProcess, path: str, status: int) -> bool:
