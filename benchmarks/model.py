@@ -1,4 +1,7 @@
-"""A model that streams 100 tokens at 30 a second to any number of clients: `python -m benchmarks.model PORT`."""
+"""A model that streams at 30 tokens a second to any number of clients: `python -m benchmarks.model PORT`.
+
+The question says how many: "400" is 400 tokens.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ def _chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _FIRST = _chunk({"role": "assistant", "content": ""})
-_WORDS = [_chunk({"content": f"token{number} "}) for number in range(TOKENS)]
 _LAST = _chunk({}, "stop") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
@@ -27,13 +29,14 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(length)
+            body = json.loads(await reader.readexactly(length))
+            tokens = int(body["messages"][-1]["content"])
             writer.write(_HEAD + _FIRST)
             loop = asyncio.get_running_loop()
             began = loop.time()
-            for number, word in enumerate(_WORDS):
+            for number in range(tokens):
                 await asyncio.sleep(began + number * PACE - loop.time())
-                writer.write(word)
+                writer.write(_chunk({"content": f"token{number} "}))
                 await writer.drain()
             writer.write(_LAST)
     except (asyncio.IncompleteReadError, ConnectionError):

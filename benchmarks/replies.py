@@ -79,19 +79,35 @@ def table(make: Make, folder: Path, *, quick: bool) -> Table:
                 spent = [cpu_seconds(pid) - cpu for pid, cpu in zip(parts.values(), before, strict=True)]
                 over = [one.first - _quantile([each.first for each in direct], 0.5) for one in seen]
                 a_token = [cpu * 1e3 / (count * TOKENS) for cpu in spent]
-                shares = f" = {' + '.join(f'{share:.3f}' for share in a_token)}" if len(parts) > 1 else ""
                 shown.add_row(
                     f"{count:,} {'at once' if not spread else f'over {spread:.0f} s'}",
                     f"{_quantile(over, 0.5) * 1e3:.0f} · {_quantile(over, 0.99) * 1e3:.0f}",
                     f"{_quantile([one.end for one in seen], 0.5):.2f}",
-                    f"{sum(a_token):.3f}{shares}",
+                    _summed(a_token),
                     f"{(max(peak) - at_rest) / count:.2f}" if count > 1 else "",
                     f"{count - len(seen)}",
                 )
             shown.add_section()
+            more = _a_token_more(world.web, visitor, list(parts.values()), count=20 if quick else 50)
+            shown.add_row("a token more, by replies of 100 and of 500", "", "", _summed(more))
             stops = [_stop(visitor) for _ in range(5 if quick else 20)]
             shown.add_row("stop one: until 200", f"{_quantile(stops, 0.5) * 1e3:.0f} · {max(stops) * 1e3:.0f}")
     return shown
+
+
+def _a_token_more(parley: ParleyProcess, visitor: Client, pids: list[int], *, count: int) -> list[float]:
+    """CPU ms of each process for one token more, without what a reply costs whatever its length."""
+    spent = []
+    for tokens in (TOKENS, 5 * TOKENS):
+        streams = [_through(parley, visitor, tokens) for _ in range(count)]
+        before = list(map(cpu_seconds, pids))
+        _run(streams, 2.0)
+        spent.append([cpu_seconds(pid) - cpu for pid, cpu in zip(pids, before, strict=True)])
+    return [1e3 * (long - short) / (count * 4 * TOKENS) for short, long in zip(*spent, strict=True)]
+
+
+def _summed(shares: list[float]) -> str:
+    return f"{sum(shares):.3f}" + (f" = {' + '.join(f'{share:.3f}' for share in shares)}" if shares[1:] else "")
 
 
 def _run(streams: list[Stream], spread: float, midway: Callable[[], None] | None = None) -> list[Seen]:
@@ -131,13 +147,15 @@ async def _watch(stream: Stream) -> Seen | None:
 
 
 def _direct(port: int) -> Stream:
-    body = json.dumps({"model": "bench", "stream": True, "messages": [{"role": "user", "content": "Go"}]}).encode()
+    body = json.dumps(
+        {"model": "bench", "stream": True, "messages": [{"role": "user", "content": str(TOKENS)}]}
+    ).encode()
     return Stream(port, _post("/v1/chat/completions", body), b"token0", b"[DONE]")
 
 
-def _through(parley: ParleyProcess, visitor: Client) -> Stream:
+def _through(parley: ParleyProcess, visitor: Client, tokens: int = TOKENS) -> Stream:
     conversation = visitor.conversation()
-    body = json.dumps({"content": "Go"}).encode()
+    body = json.dumps({"content": str(tokens)}).encode()
     path = f"/api/v1/conversations/{conversation}/messages"
     head = f"Authorization: Bearer {visitor.token}\r\nAccept: text/event-stream\r\n"
     return Stream(parley.port, _post(path, body, head), b"token0", b"reply.completed")
@@ -155,7 +173,7 @@ def _note_memory(noted: list[float], pids: list[int]) -> None:
 
 
 def _stop(visitor: Client) -> float:
-    reply = visitor.ask(visitor.conversation(), "Go")
+    reply = visitor.ask(visitor.conversation(), str(TOKENS))
     next(event for event in visitor.events(reply) if event.event == "reply.delta")
     began = time.perf_counter()
     assert visitor.call("POST", f"/replies/{reply}/cancel").status_code == 200

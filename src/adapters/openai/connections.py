@@ -2,13 +2,14 @@
 
 Closing an HTTP response from another thread does not end a read that blocks on its socket, and
 before the headers have come there is no response to close at all. Shutting the socket down does.
+And the bodies of their answers, read at the least cost.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, Self
@@ -75,6 +76,23 @@ def abortable_client(limits: httpx2.Limits) -> httpx2.Client:
     return client
 
 
+def body_of(response: httpx2.Response) -> Iterator[bytes]:
+    """The body, block by block as it arrives; to be read to its end, or the response to be closed.
+
+    A body in chunks, as a stream of tokens is, is read from the socket past the HTTP library, which would
+    take several times as long for each block as everything else that is done with a token. The library is
+    left to read the end, so that it knows that the connection can be used again.
+    """
+    stream = response.extensions.get("network_stream")
+    chunked = response.headers.get("transfer-encoding", "").lower() == "chunked"
+    if isinstance(stream, _Stream) and chunked and "content-encoding" not in response.headers:
+        beginning = stream.take_over()
+        if beginning is not None:
+            yield from _chunks(stream.get_extra_info("socket"), beginning)
+            stream.give_back(b"0\r\n\r\n")
+    yield from response.iter_bytes()
+
+
 class _Backend(httpcore2.SyncBackend):
     def connect_tcp(
         self,
@@ -88,18 +106,48 @@ class _Backend(httpcore2.SyncBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection that tells its user's call of itself with everything that is sent."""
+    """A connection that tells its user's call of itself with everything that is sent.
+
+    It hands over the head of an answer by itself, so that the body can be read by somebody else.
+    """
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
+        self._head: bytes | None = None  # what has come of it, None when it is over
+        self._held = b""
+        self._is_untouched = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, timeout)
+        data, self._held = self._held or self._stream.read(max_bytes, timeout), b""
+        self._is_untouched = False
+        if self._head is None:
+            return data
+        before = len(self._head)
+        self._head += data
+        end = self._head.find(b"\r\n\r\n")
+        if end < 0:
+            return data
+        self._held = self._head[end + 4 :]
+        self._head = None
+        self._is_untouched = True
+        return data[: end + 4 - before]
+
+    def take_over(self) -> bytes | None:
+        """What has come of the body, which is the caller's to read from now on; None when some of it was read."""
+        if not self._is_untouched:
+            return None
+        held, self._held = self._held, b""
+        return held
+
+    def give_back(self, data: bytes) -> None:
+        """Have the next read hand this over."""
+        self._held = data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         call = _current.get()
         if call is not None:
             call.uses(self)
+        self._head = b""
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
@@ -110,3 +158,35 @@ class _Stream(httpcore2.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _chunks(connection: socket.socket, buffer: bytes) -> Iterator[bytes]:
+    """What the chunks of a body hold (RFC 9112, section 7.1); trailers are passed over.
+
+    Raises RemoteProtocolError when it breaks off, or is no such body. Silence is for the caller to end.
+    """
+    connection.settimeout(None)
+    while True:
+        line, ended, rest = buffer.partition(b"\r\n")
+        if not ended:
+            buffer += _received(connection)
+            continue
+        try:
+            size = int(line.partition(b";")[0], 16)
+        except ValueError:
+            raise httpcore2.RemoteProtocolError("a chunk without a size") from None
+        if size == 0:
+            break
+        while len(rest) < size + 2:
+            rest += _received(connection)
+        yield rest[:size]
+        buffer = rest[size + 2 :]
+    while not (rest.startswith(b"\r\n") or b"\r\n\r\n" in rest):
+        rest += _received(connection)
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise httpcore2.RemoteProtocolError("the body broke off")
+    return data

@@ -11,7 +11,7 @@ import httpx2
 import openai
 import orjson
 
-from adapters.openai.connections import Call, abortable_client
+from adapters.openai.connections import Call, abortable_client, body_of
 from application.ports.language import ModelError, Passage, Prompt
 
 _CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
@@ -32,7 +32,8 @@ class OpenAIModel:
 
     A 408, 409, 429 or 5xx before the stream begins is tried again `retries` times with growing,
     jittered pauses, or after what `Retry-After` asks for; that is the SDK's doing. Once text has
-    come nothing is repeated. A connection without a byte for `idle_timeout` seconds and five more is given up.
+    come nothing is repeated. A server that does not begin to answer for `idle_timeout` seconds and five more is
+    given up; how long it may be silent after that is for the reader to say, by `abort`.
     """
 
     def __init__(
@@ -73,6 +74,10 @@ class OpenAIModel:
         return f"{self._model} at {self._client.base_url}{note}"
 
 
+_BROKEN = (openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, httpcore2.ProtocolError, OSError)
+"""What is raised when a connection does not bring what it should."""
+
+
 class OpenAIStream:
     """See application.ports.language.ModelStream.
 
@@ -98,7 +103,7 @@ class OpenAIStream:
     def release(self) -> None:
         if self._response is None:
             return
-        with suppress(openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, OSError):
+        with suppress(*_BROKEN):
             for _ in self._rest:
                 pass  # Read to its very end, so that the connection can be used again.
             self._response.close()
@@ -110,12 +115,12 @@ class OpenAIStream:
                     return
                 self._response = self._client.post("/chat/completions", body=self._request, **_RAW_STREAM)
             yield from self._read()
-        except (openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, OSError) as failure:
+        except _BROKEN as failure:
             if not self._call.aborted:
                 raise _translated(failure) from failure
 
     def _read(self) -> Iterator[str]:
-        blocks: Iterator[bytes] = self._response.iter_bytes()
+        blocks = body_of(self._response.http_response)
         finished = False
         for data in _events(blocks):
             if data == b"[DONE]":
