@@ -39,6 +39,7 @@ FULL_TEXT = (
 def upgrade() -> None:
     op.add_column("outbox", sa.Column("recorded_at", sa.DateTime(timezone=True)))
     op.add_column("outbox", sa.Column("due_at", sa.DateTime(timezone=True)))
+    op.create_index("ix_outbox_recorded_at", "outbox", ["recorded_at"])
     if op.get_bind().dialect.name == "postgresql":
         # Indexes are made, and later checked, without the session's search path.
         schema = op.get_bind().execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
@@ -52,6 +53,7 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION parley_words")
         op.execute("DROP TEXT SEARCH CONFIGURATION parley")
         op.execute("DROP TEXT SEARCH DICTIONARY parley_stem")
+    op.drop_index("ix_outbox_recorded_at", "outbox")
     with op.batch_alter_table("outbox") as outbox:
         outbox.drop_column("due_at")
         outbox.drop_column("recorded_at")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,13 +21,19 @@ from application.ports.persistence import (
     ReadModelsUnavailable,
     RecordedEvent,
 )
-from application.ports.runtime import Now
+from application.ports.runtime import Now, Signals
 from application.projections import Projector
+from domain.errors import NotFound
 from domain.identity import Principal
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+
+_NOT_LOOKED = "not looked at yet"
+
+_MISSING = UUID(int=0x7265_6164_206D_6F64_656C_73)
+"""The signal by which processes tell each other that the read models miss something ("read models" in ASCII)."""
 
 _BEHIND = timedelta(seconds=5)
 """Age of an undelivered event from which on the read models count as stale."""
@@ -36,7 +43,7 @@ _BEHIND = timedelta(seconds=5)
 class _Trust:
     """Why the read models are not relied on (None: they are), and since when."""
 
-    doubt: str | None = "not looked at yet"
+    doubt: str | None = _NOT_LOOKED
     since: datetime | None = None
 
 
@@ -45,8 +52,8 @@ class DegradingReader:
     """Asks `preferred`; falls back to `fallback` when that does not answer, is incomplete or lags behind.
 
     It comes back by itself: `look` is called every second, and trusts the read models again when they
-    answer and hold everything that was committed before the doubt arose. So also a client whose own
-    write could not be projected reads it.
+    answer and hold everything that was committed before the doubt arose. A process whose projection
+    fails tells the others: so whatever was acknowledged, anywhere, is what a query shows.
     """
 
     preferred: Reader
@@ -54,11 +61,17 @@ class DegradingReader:
     models: ReadModels
     projector: Projector
     outbox: Outbox
+    signals: Signals
     now: Now
     _trust: _Trust = field(default_factory=_Trust, repr=False)
 
+    def listen(self) -> AbstractContextManager[None]:
+        """Hear, while the context is open, of what other processes could not project."""
+        return self.signals.listen(_MISSING, lambda: self._doubt("Another process could not bring them up to date."))
+
     def look(self) -> None:
         """See whether the read models can be relied on; raises StorageUnavailable when the database is away."""
+        since = self._trust.since
         try:
             self.models.check()
         except ReadModelsUnavailable as failure:
@@ -67,7 +80,7 @@ class DegradingReader:
         age = self.outbox.age()
         if age > _BEHIND:
             self._doubt(f"They are {age.total_seconds():.0f} seconds behind.")
-        elif self._trust.doubt is not None and not self._may_miss_something(age):
+        elif self._trust.doubt is not None and since == self._trust.since and not self._may_miss_something(age):
             log.info("queries are answered from the read models")
             self._trust.doubt = self._trust.since = None
 
@@ -80,12 +93,22 @@ class DegradingReader:
         return "queries are answered from the read models"
 
     def project(self, events: Sequence[RecordedEvent]) -> None:
-        """Subscribes to the relay: bring the read models up to date, or stop relying on them."""
+        """Subscribes to the relay: bring the read models up to date, or have nobody rely on them."""
         try:
             self.projector(events)
         except Exception as failure:
             self._doubt(f"They could not be brought up to date: {failure}")
+            self.signals.announce(_MISSING)
             raise
+
+    def project_at_once(self, events: Sequence[RecordedEvent]) -> None:
+        """The same right after a commit, which is not held up while nobody relies on the read models anyway."""
+        if self._trust.doubt == _NOT_LOOKED:
+            self.look()
+        if self._trust.doubt is not None:
+            self.signals.announce(_MISSING)
+            raise ReadModelsUnavailable(self._trust.doubt)
+        self.project(events)
 
     def rooms(self, principal: Principal, page: Page) -> Document:
         return self._ask(lambda reader: reader.rooms(principal, page))
@@ -124,6 +147,8 @@ class DegradingReader:
                 return query(self.preferred)
             except ReadModelsUnavailable as failure:
                 self._doubt(failure.message)
+            except NotFound:
+                pass  # The write tables know for sure.
         return query(self.fallback)
 
     def _catch_up(self, reply: Document) -> None:

@@ -20,19 +20,20 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Delivers events to every subscriber, in the subscribers' order.
+    """Delivers events: to `at_once` right after their commit, to `subscribers` later if that failed; in their order.
 
     What `committed` has delivered is forgotten with the next round, many at a time; if the process ends
-    before that, they are delivered once more.
+    before that, it is delivered once more.
     """
 
     outbox: Outbox
+    at_once: Sequence[Subscriber] = ()
     subscribers: Sequence[Subscriber] = ()
     _delivered: deque[int] = field(default_factory=deque, repr=False)
 
     def committed(self, events: Sequence[RecordedEvent]) -> None:
         """Deliver what this process has just committed. Never raises: what fails is left to a later round."""
-        if not self._refused(events):
+        if not _refused(self.at_once, events):
             self._delivered.extend(event.number for event in events)
 
     def __call__(self) -> int:
@@ -53,19 +54,20 @@ class Relay:
             raise
 
     def _one_by_one_if_need_be(self, events: Sequence[RecordedEvent]) -> Collection[int]:
-        if not self._refused(events):
+        if not _refused(self.subscribers, events):
             return ()
-        return [event.number for event in events if self._refused([event])]
+        return [event.number for event in events if _refused(self.subscribers, [event])]
 
-    def _refused(self, events: Sequence[RecordedEvent]) -> bool:
-        try:
-            for subscriber in self.subscribers:
-                subscriber(events)
-        except Exception as failure:
-            names = ", ".join(sorted({event.name for event in events}))
-            log.warning("%d events (%s) stay in the outbox: %s", len(events), names, failure, exc_info=_odd(failure))
-            return True
-        return False
+
+def _refused(subscribers: Sequence[Subscriber], events: Sequence[RecordedEvent]) -> bool:
+    try:
+        for subscriber in subscribers:
+            subscriber(events)
+    except Exception as failure:
+        names = ", ".join(sorted({event.name for event in events}))
+        log.warning("%d events (%s) stay in the outbox: %s", len(events), names, failure, exc_info=_odd(failure))
+        return True
+    return False
 
 
 def _odd(failure: Exception) -> bool:

@@ -175,7 +175,7 @@ class Reply(Recorder):
         """
         text = max(self.text, emitted, key=len)
         if self.cancel_requested_at is not None:
-            return Outcome(status=ReplyStatus.CANCELLED, text=self.text, sources=self.sources, metadata=self.metadata)
+            return Outcome(status=ReplyStatus.CANCELLED, text=text, sources=self.sources, metadata=self.metadata)
         return Outcome(
             status=ReplyStatus.INTERRUPTED,
             text=text,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 from uuid import UUID
 
 from application.facade import Application
+from application.ports.runtime import OwnerLock
+from application.reading import DegradingReader
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +30,6 @@ class Worker(Protocol):
 
     def join(self, timeout: float) -> bool:
         """Wait until nothing is under way; says whether that is so."""
-        ...
-
-
-class OwnerLock(Protocol):
-    """Held by the one process that writes replies, where only one may; see adapters.sql.engine."""
-
-    def acquire(self, timeout: float) -> bool:
-        """Wait for the lock, without stalling the greenlets of this process; says whether it is held now."""
-        ...
-
-    def release(self) -> None:
-        """Let another process have it."""
         ...
 
 
@@ -73,8 +64,8 @@ class Chores:
 class Writing:
     """Writes dispatched replies until it is stopped; with `chores` beside it.
 
-    With a lock, this process alone writes replies, and begins once it has the lock: what is still
-    `running` at that moment was abandoned, and is reaped without waiting for its lease.
+    With a lock, this process alone writes replies, and begins once it has the lock: where that is certain,
+    what is still `running` at that moment was abandoned, and is reaped without waiting for its lease.
     """
 
     def __init__(
@@ -83,7 +74,7 @@ class Writing:
         self._app = app
         self._worker = worker
         self._lock = lock
-        self._chores = Chores(chores)
+        self._chores = Chores({**chores, "owner": (2.0, lock.keep)} if lock is not None else chores)
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -102,9 +93,6 @@ class Writing:
             self._lock.release()
 
     def _begin(self) -> None:
-        while self._lock is not None and not self._lock.acquire(timeout=1.0):
-            if self._stopped.is_set():
-                return
         while not self._begins():
             if self._stopped.wait(1.0):
                 return
@@ -113,7 +101,9 @@ class Writing:
     def _begins(self) -> bool:
         try:
             if self._lock is not None:
-                for reply_id, status in self._app.replies.reap(orphans=True):
+                if not self._lock.acquire(timeout=1.0):
+                    return False
+                for reply_id, status in self._app.replies.reap(orphans=self._lock.is_certain):
                     log.warning("reply %s had lost its process: %s", reply_id, status)
             self._worker.start(self._app.replies.generate)
             self._app.replies.sweep()
@@ -130,4 +120,12 @@ def upkeep(app: Application) -> dict[str, Chore]:
 
 def deliveries(app: Application) -> dict[str, Chore]:
     """What every process does that commits anything."""
-    return {"relay": (1.0, app.relay)}
+    chores: dict[str, Chore] = {"relay": (1.0, app.relay)}
+    if isinstance(app.read, DegradingReader):
+        chores["read models"] = (1.0, app.read.look)
+    return chores
+
+
+def hearing(app: Application) -> AbstractContextManager[None]:
+    """What every process hears of the others while the context is open."""
+    return app.read.listen() if isinstance(app.read, DegradingReader) else nullcontext()

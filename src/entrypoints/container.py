@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
-from adapters.in_process.queue import InProcessCancellations, InProcessQueue
+from adapters.in_process.queue import InProcessQueue, InProcessSignals
 from adapters.in_process.reply_log import InProcessReplyLog
 from adapters.in_process.runtime import new_id, now
 from adapters.jwt.tokens import JwtTokens
 from adapters.offline.documentation import Documentation
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
-from adapters.sql.engine import open_database
+from adapters.sql.clock import DatabaseClock
+from adapters.sql.engine import Database, open_database
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
@@ -32,10 +33,10 @@ from application.conversations.commands import (
 from application.facade import Application, ConversationCommands, ReadModelTools, ReplyCommands, RoomCommands
 from application.ports.language import LanguageModel
 from application.ports.persistence import Outbox, Reader, ReadModels, Snapshots
-from application.ports.runtime import Cancellations, ReplyLog, ReplyQueue
+from application.ports.runtime import Misconfigured, Now, ReplyLog, ReplyQueue, Signals
 from application.projections import Projector, RebuildProjections, VerifyProjections
 from application.reading import DegradingReader
-from application.relay import Relay, Subscriber
+from application.relay import Relay
 from application.replies.ending import CancelReplyHandler, ReplyEnding
 from application.replies.generating import GenerateReply, Pace
 from application.replies.upkeep import ReapReplies, SweepReplies, WakeWorkers
@@ -43,7 +44,7 @@ from application.replies.watching import ReplyWatcher
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
 from application.visitors.commands import WelcomeVisitorHandler
 from domain.agents import BUILT_IN
-from entrypoints.settings import Settings
+from entrypoints.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from adapters.mongo.server import MongoServer
@@ -77,12 +78,20 @@ def _fallback(settings: Settings) -> LanguageModel | None:
 # What a URL chooses. Drivers are imported here because an installation without them need not load them.
 
 
+def _clock(database: Database) -> Now:
+    """More than one machine can share a database that locks rows, and have to agree on the time."""
+    return DatabaseClock(database) if database.locks_rows else now
+
+
 def _mongo(settings: Settings) -> MongoServer | None:
     if settings.mongo_url is None:
         return None
     from adapters.mongo.server import MongoServer
 
-    return MongoServer(settings.mongo_url)
+    try:
+        return MongoServer(settings.mongo_url)
+    except Misconfigured as wrong:
+        raise SettingError(f"PARLEY_MONGO_URL: {wrong.message}") from None
 
 
 def _read_models(mongo: MongoServer | None) -> ReadModels | None:
@@ -94,20 +103,28 @@ def _read_models(mongo: MongoServer | None) -> ReadModels | None:
 
 
 def _reader(
-    mongo: MongoServer | None, models: ReadModels | None, sql: SqlReader, snapshots: Snapshots, outbox: Outbox
+    mongo: MongoServer | None,
+    models: ReadModels | None,
+    sql: SqlReader,
+    snapshots: Snapshots,
+    outbox: Outbox,
+    signals: Signals,
+    clock: Now,
 ) -> Reader:
     if mongo is None or models is None:
         return sql
     from adapters.mongo.reader import MongoReader
 
     projector = Projector(snapshots, models)
-    return DegradingReader(MongoReader(mongo, sql.reply), sql, models, projector, outbox, now)
+    return DegradingReader(MongoReader(mongo, sql.reply), sql, models, projector, outbox, signals, clock)
 
 
-def _subscribers(queue: ReplyQueue, reader: Reader) -> list[Subscriber]:
-    """Workers are woken first: they have more to do than a projection."""
+def _relay(outbox: Outbox, queue: ReplyQueue, reader: Reader) -> Relay:
+    """Workers are woken first: they have more to do than a projection. The sweeper makes up for what is lost."""
     waking = WakeWorkers(queue)
-    return [waking, reader.project] if isinstance(reader, DegradingReader) else [waking]
+    if isinstance(reader, DegradingReader):
+        return Relay(outbox, [waking, reader.project_at_once], [reader.project])
+    return Relay(outbox, [waking])
 
 
 def _read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadModelTools | None:
@@ -126,7 +143,10 @@ def _redis(settings: Settings) -> RedisServer | None:
         return None
     from adapters.redis.server import RedisServer
 
-    return RedisServer(settings.redis_url, settings.redis_prefix)
+    try:
+        return RedisServer(settings.redis_url, settings.redis_prefix)
+    except Misconfigured as wrong:
+        raise SettingError(f"PARLEY_REDIS_URL: {wrong.message}") from None
 
 
 def _queue(settings: Settings, redis: RedisServer | None) -> ReplyQueue:
@@ -154,16 +174,20 @@ def _reply_log(settings: Settings, redis: RedisServer | None) -> ReplyLog:
     return RedisReplyLog(redis, keep=settings.log_keep)
 
 
-def _cancellations(redis: RedisServer | None) -> Cancellations:
+def _signals(redis: RedisServer | None) -> Signals:
     if redis is None:
-        return InProcessCancellations()
-    from adapters.redis.cancellations import RedisCancellations
+        return InProcessSignals()
+    from adapters.redis.signals import RedisSignals
 
-    return RedisCancellations(redis)
+    return RedisSignals(redis)
 
 
 def _parts(
-    pings: dict[str, Callable[[], str]], mongo: MongoServer | None, redis: RedisServer | None, reader: Reader
+    pings: dict[str, Callable[[], str]],
+    mongo: MongoServer | None,
+    redis: RedisServer | None,
+    reader: Reader,
+    queue: Any,
 ) -> dict[str, Callable[[], str]]:
     if mongo is not None:
         pings["mongo"] = mongo.ping
@@ -171,6 +195,7 @@ def _parts(
         pings["read models"] = reader.check
     if redis is not None:
         pings["redis"] = redis.ping
+        pings["workers"] = queue.ping
     return pings
 
 
@@ -188,20 +213,19 @@ class Container(containers.DeclarativeContainer):
     """One installation's object graph: everything is made once, on first use."""
 
     settings = providers.Dependency(instance_of=Settings)
-    clock = providers.Object(now)
     ids = providers.Object(new_id)
     agents = providers.Object(BUILT_IN)
     limits = settings.provided.limits
 
     # Persistence
     database = providers.Singleton(open_database, settings.provided.database_url, pool=settings.provided.database_pool)
+    clock = providers.Singleton(_clock, database)
     mongo = providers.Singleton(_mongo, settings)
     schema = providers.Singleton(Schema, database)
     outbox = providers.Singleton(SqlOutbox, database)
     snapshots = providers.Singleton(SqlSnapshots, database)
     read_models = providers.Singleton(_read_models, mongo)
     sql_reader = providers.Singleton(SqlReader, database)
-    reader = providers.Singleton(_reader, mongo, read_models, sql_reader, snapshots, outbox)
     live_replies = providers.Singleton(SqlLiveReplies, database)
 
     # Runtime
@@ -209,8 +233,9 @@ class Container(containers.DeclarativeContainer):
     queue = providers.Singleton(_queue, settings, redis)
     worker = providers.Singleton(_worker, settings, redis, queue)
     reply_log = providers.Singleton(_reply_log, settings, redis)
-    cancellations = providers.Singleton(_cancellations, redis)
-    relay = providers.Singleton(Relay, outbox, providers.Factory(_subscribers, queue, reader))
+    signals = providers.Singleton(_signals, redis)
+    reader = providers.Singleton(_reader, mongo, read_models, sql_reader, snapshots, outbox, signals, clock)
+    relay = providers.Singleton(_relay, outbox, queue, reader)
     start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
     requirements = providers.Factory(_requirements, database, mongo, redis)
     tokens = providers.Singleton(JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock)
@@ -223,13 +248,13 @@ class Container(containers.DeclarativeContainer):
     # Use cases
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
-    cancel = providers.Singleton(CancelReplyHandler, start_work, cancellations, watch, ending, clock)
+    cancel = providers.Singleton(CancelReplyHandler, start_work, signals, watch, ending, clock)
     generate = providers.Singleton(
         GenerateReply,
         start_work,
         live_replies,
         reply_log,
-        cancellations,
+        signals,
         ending,
         model,
         fallback,
@@ -247,14 +272,14 @@ class Container(containers.DeclarativeContainer):
             RoomCommands,
             open=providers.Factory(OpenRoomHandler, start_work, ids, clock, limits),
             change=providers.Factory(ChangeRoomHandler, start_work, clock, limits),
-            delete=providers.Factory(DeleteRoomHandler, start_work, cancellations, ids, clock),
+            delete=providers.Factory(DeleteRoomHandler, start_work, signals, ids, clock),
             restore=providers.Factory(RestoreRoomHandler, start_work, clock, limits),
         ),
         conversations=providers.Factory(
             ConversationCommands,
             start=providers.Factory(StartConversationHandler, start_work, ids, clock, agents, limits),
             change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
-            delete=providers.Factory(DeleteConversationHandler, start_work, cancellations, ids, clock),
+            delete=providers.Factory(DeleteConversationHandler, start_work, signals, ids, clock),
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
             ask=providers.Factory(AskQuestionHandler, start_work, cancel, ids, clock, agents, limits),
         ),
@@ -283,6 +308,7 @@ class Container(containers.DeclarativeContainer):
             mongo,
             redis,
             reader,
+            queue,
         ),
     )
 

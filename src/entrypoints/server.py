@@ -12,15 +12,14 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
 from application.ports.persistence import ReadModelsUnavailable
-from application.reading import DegradingReader
-from entrypoints.background import Chore, Chores, Writing, deliveries, upkeep
+from entrypoints.background import Chore, Chores, Writing, deliveries, hearing, upkeep
 from entrypoints.container import Container, close
 from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
@@ -49,6 +48,8 @@ def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
     if settings.redis_url is None:
         _require_alone(container)
     _require_free_port(settings)
+    if settings.redis_url is not None and "PARLEY_SECRET_KEY" not in os.environ:
+        log.warning("PARLEY_SECRET_KEY is not set: other machines will not know the tokens that this one issues.")
     close(container)
     for thread in threading.enumerate():
         if thread.daemon:
@@ -149,10 +150,8 @@ class _Process:
         self._watcher = container.watch()
         self._reply_log = container.reply_log()
         self._app = app = container.application()
-        chores = deliveries(app)
-        if isinstance(app.read, DegradingReader):
-            chores["read models"] = (1.0, app.read.look)
-        self._chores = Chores(chores)
+        self._chores = Chores(deliveries(app))
+        self._hearing = ExitStack()
         self._writing: Writing | None = None
         if self._settings.redis_url is None:
             beside: dict[str, Chore] = upkeep(app) | {"log trimmer": (10.0, self._reply_log.trim)}
@@ -160,6 +159,7 @@ class _Process:
 
     def start(self) -> None:
         """Begin the background work."""
+        self._hearing.enter_context(hearing(self._app))
         self._chores.start()
         if self._writing is not None:
             self._writing.start()
@@ -174,8 +174,10 @@ class _Process:
         self._watcher.stopping.set()
         self._reply_log.wake_all()
         self._chores.stop()
+        self._hearing.close()
         with suppress(Exception):
             self._app.relay.forget_delivered()
+        self._reply_log.flush(1.0)
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types

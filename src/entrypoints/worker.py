@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 
 import gevent
 
-from entrypoints.background import Writing, deliveries, upkeep
+from entrypoints.background import Writing, deliveries, hearing, upkeep
 from entrypoints.container import Container
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
@@ -32,20 +33,25 @@ def work(settings: Settings) -> None:
     app = container.application()
     writing = Writing(app, container.worker(), upkeep(app) | deliveries(app))
     told = threading.Event()
-    grace = settings.shutdown_grace
+    at_once = threading.Event()
 
-    def stop(seconds: float) -> None:
-        nonlocal grace
-        grace = seconds
+    def stop() -> None:
         told.set()
 
-    gevent.signal_handler(signal.SIGTERM, stop, grace)
-    for at_once in (signal.SIGINT, signal.SIGQUIT):
-        gevent.signal_handler(at_once, stop, 0.0)
-    writing.start()
-    settle_memory()
-    print(f"Parley writes up to {settings.concurrency} replies at once in this process.", flush=True)
-    told.wait()
-    writing.stop(grace)
-    app.relay.forget_delivered()
+    def stop_at_once() -> None:
+        at_once.set()
+        told.set()
+        app.replies.generate.stop_all()
+
+    gevent.signal_handler(signal.SIGTERM, stop)
+    for hasty in (signal.SIGINT, signal.SIGQUIT):
+        gevent.signal_handler(hasty, stop_at_once)
+    with hearing(app):
+        writing.start()
+        settle_memory()
+        print(f"Parley writes up to {settings.concurrency} replies at once in this process.", flush=True)
+        told.wait()
+        writing.stop(0.0 if at_once.is_set() else settings.shutdown_grace)
+    with suppress(Exception):
+        app.relay.forget_delivered()
     container.reply_log().flush(2.0)

@@ -15,7 +15,16 @@ from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Checkpoint, LiveReplies, Outbox, RecordedEvent, StartWork, UnitOfWork
+from application.ports.persistence import (
+    Checkpoint,
+    LiveReplies,
+    Outbox,
+    RecordedEvent,
+    Saved,
+    StartWork,
+    StorageUnavailable,
+    UnitOfWork,
+)
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.errors import Forbidden, NotFound
@@ -203,12 +212,12 @@ class UnitOfWorkContract:
     def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(self, start_work: StartWork, live: LiveReplies) -> None:
         reply = _running_reply(start_work)
 
-        assert live.save([_checkpoint(reply, epoch=1)]) == {reply.id: False}
+        assert live.save([_checkpoint(reply, epoch=1)]) == {reply.id: Saved.SAVED}
         with start_work() as work:
             work.replies.get(reply.id, for_=SYSTEM).request_cancel(later())
             work.commit()
-        assert live.save([_checkpoint(reply, epoch=1)]) == {reply.id: True}
-        assert live.save([_checkpoint(reply, epoch=2)]) == {}
+        assert live.save([_checkpoint(reply, epoch=1)]) == {reply.id: Saved.CANCEL_REQUESTED}
+        assert live.save([_checkpoint(reply, epoch=2)]) == {reply.id: Saved.LOST}
 
         with start_work() as work:
             assert work.replies.peek(reply.id, for_=ALICE).text == "So far"
@@ -220,7 +229,8 @@ class UnitOfWorkContract:
             work.commit()
 
         other = _running_reply(start_work, BOB)
-        assert live.save([_checkpoint(reply, epoch=1), _checkpoint(other, epoch=1)]) == {other.id: False}
+        both = live.save([_checkpoint(reply, epoch=1), _checkpoint(other, epoch=1)])
+        assert both == {reply.id: Saved.LOST, other.id: Saved.SAVED}
         assert live.save([]) == {}
 
         with start_work() as work:
@@ -347,6 +357,25 @@ class TestPostgresUnitOfWork(TestSqliteUnitOfWork):
     @pytest.fixture
     def database(self, postgres_database: Database) -> Database:
         return postgres_database
+
+    def test_a_reply_that_somebody_is_changing_keeps_no_other_waiting(
+        self, start_work: StartWork, live: LiveReplies
+    ) -> None:
+        held, free = _running_reply(start_work), _running_reply(start_work, BOB)
+        with start_work() as work:
+            work.replies.get(held.id, for_=SYSTEM)
+
+            saved = live.save([_checkpoint(held, epoch=1), _checkpoint(free, epoch=1)])
+
+        assert saved == {free.id: Saved.SAVED}
+        assert live.save([_checkpoint(held, epoch=1)]) == {held.id: Saved.SAVED}
+
+    def test_a_pool_that_is_exhausted_is_a_storage_that_does_not_answer(self, database: Database) -> None:
+        small = open_database(database.url.render_as_string(hide_password=False), pool=1)
+        small.engine.pool._timeout = 0.1  # type: ignore[attr-defined] # a QueuePool's
+        with small.at_once(), small.at_once(), pytest.raises(StorageUnavailable, match="busy"), small.at_once():
+            pass
+        small.dispose()
 
 
 def _undelivered(outbox: Outbox) -> list[RecordedEvent]:

@@ -107,3 +107,16 @@ def test_a_failed_reply_leaves_the_conversation_usable(visitor: Client) -> None:
     visitor.answer(conversation, "!cut after=1")
 
     assert visitor.answer(conversation, "And now?")["status"] == "completed"
+
+
+def test_what_no_store_can_hold_is_replaced(visitor: Client) -> None:
+    conversation = visitor.conversation()
+
+    for text in ("a\\u0000b", "half \\ud83d of a pair"):
+        answer = visitor.answer(
+            conversation, f'!chunk {{"choices": [{{"index": 0, "delta": {{"content": "{text}"}}}}]}}'
+        )
+        assert answer["status"] in ("completed", "failed"), answer
+
+    contents = [message["content"] for message in visitor.messages(conversation) if message["role"] == "assistant"]
+    assert contents[0].startswith("a\ufffdb")

@@ -17,7 +17,7 @@ class MemoryReadModels:
         self.saves = 0  # calls of save
         self._kept: dict[Model, dict[UUID, Snapshot]] = {model: {} for model in Model}
         self._progress: dict[str, str] = {}
-        self._complete = False
+        self.is_complete = False
 
     def save(self, snapshots: Sequence[Snapshot]) -> None:
         self._require_answer()
@@ -59,11 +59,11 @@ class MemoryReadModels:
 
     def complete(self) -> None:
         self._require_answer()
-        self._complete, self._progress = True, {}
+        self.is_complete, self._progress = True, {}
 
     def check(self) -> None:
         self._require_answer()
-        if not self._complete:
+        if not self.is_complete:
             raise ReadModelsUnavailable("The read models are not complete. Run: parley projections rebuild")
 
     def _require_answer(self) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adapters.in_process.queue import InProcessSignals
 from adapters.sql.engine import Database, open_database
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
@@ -36,10 +37,11 @@ class World:
         self.outbox = SqlOutbox(database, grace=timedelta())
         self.sql = SqlReader(database)
         preferred: Any = _Unreachable()
+        self.signals = InProcessSignals()
         self.reader = DegradingReader(
-            preferred, self.sql, self.models, Projector(self.snapshots, self.models), self.outbox, _now
+            preferred, self.sql, self.models, Projector(self.snapshots, self.models), self.outbox, self.signals, _now
         )
-        self.relay = Relay(self.outbox, [self.reader.project])
+        self.relay = Relay(self.outbox, [self.reader.project_at_once], [self.reader.project])
         self.start_work: StartWork = lambda: SqlUnitOfWork(database, self.relay.committed)
         self.verify = VerifyProjections(self.snapshots, self.models, pause=lambda: None)
         self.rebuild = RebuildProjections(self.snapshots, self.models)
@@ -76,7 +78,9 @@ class _Unreachable:
 def world(tmp_path: Path) -> Iterator[World]:
     database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
     Schema(database).upgrade()
-    yield World(database)
+    world = World(database)
+    world.models.complete()
+    yield world
     database.dispose()
 
 
@@ -110,7 +114,7 @@ def test_an_event_that_cannot_be_delivered_holds_up_no_other(world: World) -> No
             raise ZeroDivisionError
         taken.extend(event.subject_id for event in events)
 
-    relay = Relay(world.outbox, [refuse_one])
+    relay = Relay(world.outbox, subscribers=[refuse_one])
     with SqlUnitOfWork(world.snapshots._database) as work:
         rooms = [a_room(id=refused), a_room(), a_room()]
         for room in rooms:
@@ -215,6 +219,7 @@ def test_a_rebuild_mends_everything(world: World) -> None:
 
 
 def test_an_interrupted_rebuild_goes_on_where_it_was(world: World) -> None:
+    world.models.is_complete = False
     for _ in range(3):
         world.talk()
     done: list[Model] = []
@@ -237,6 +242,7 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(world: World) -> None:
 
 
 def test_queries_are_answered_from_the_write_tables_until_everything_is_there(world: World) -> None:
+    world.models.is_complete = False
     world.talk()
     world.relay()
     with pytest.raises(ReadModelsUnavailable, match="not complete"):
@@ -300,6 +306,36 @@ def _stored(world: World) -> UUID:
 
 def _quietly(_model: Model, _more: int) -> None:
     pass
+
+
+def test_a_failure_elsewhere_is_a_reason_not_to_rely_on_the_read_models_here(world: World) -> None:
+    world.models.complete()
+    world.reader.look()
+    another_process = replace(world.reader, _trust=type(world.reader._trust)())
+    another_process.look()
+    with another_process.listen():
+        world.models.away = True
+        world.talk()
+        world.models.away = False
+
+        with pytest.raises(ReadModelsUnavailable, match="Another process"):
+            another_process.check()
+    world.relay()
+    assert another_process.check() == "queries are answered from the read models"
+
+
+def test_writes_are_not_held_up_by_a_store_that_is_known_to_be_away(world: World) -> None:
+    world.models.complete()
+    world.reader.look()
+    world.models.away = True
+    world.talk()
+    world.models.away = False
+
+    world.talk()
+
+    assert world.models.saves == 0
+    world.relay()
+    assert world.differences() == {}
 
 
 def _now() -> datetime:

@@ -387,7 +387,7 @@ def test_all_of_it_works_with_greenlets_too() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "gevent.monkey", "--module", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-k", "edis", "tests/contracts/test_reply_log.py", "tests/contracts/test_cancellations.py", __file__),
+            *("-k", "edis", "tests/contracts/test_reply_log.py", "tests/contracts/test_signals.py", __file__),
         ],
         cwd=ROOT,
         capture_output=True,

@@ -1,1 +1,1 @@
-"""Everything a single process needs to run Parley on its own: reply log, queue, cancellations, time and ids."""
+"""Everything a single process needs to run Parley on its own: reply log, queue, signals, time and ids."""

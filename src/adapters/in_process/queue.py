@@ -1,4 +1,4 @@
-"""A queue whose worker lives in the same process, and the cancellations that reach it."""
+"""A queue whose worker lives in the same process, and the signals that reach it."""
 
 from __future__ import annotations
 
@@ -94,22 +94,22 @@ class InProcessQueue:
                     self._known.discard(reply_id)
 
 
-class InProcessCancellations:
-    """See application.ports.runtime.Cancellations."""
+class InProcessSignals:
+    """See application.ports.runtime.Signals."""
 
     def __init__(self) -> None:
         self._listeners: dict[UUID, Callable[[], None]] = {}
 
-    def announce(self, reply_id: UUID) -> None:
-        heard = self._listeners.get(reply_id)
+    def announce(self, subject: UUID) -> None:
+        heard = self._listeners.get(subject)
         if heard is not None:
             heard()
 
     @contextmanager
-    def listen(self, reply_id: UUID, heard: Callable[[], None]) -> Iterator[None]:
-        self._listeners[reply_id] = heard
+    def listen(self, subject: UUID, heard: Callable[[], None]) -> Iterator[None]:
+        self._listeners[subject] = heard
         try:
             yield
         finally:
-            if self._listeners.get(reply_id) is heard:
-                del self._listeners[reply_id]
+            if self._listeners.get(subject) is heard:
+                del self._listeners[subject]

@@ -73,8 +73,7 @@ class MongoReadModels:
     def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
         with self._server.translated():
             return [
-                _snapshot(model, stored)
-                for stored in self._collections[model].find({"_id": {"$in": _strings(ids)}}, {"words": False})
+                _snapshot(model, stored) for stored in self._collections[model].find({"_id": {"$in": _strings(ids)}})
             ]
 
     def holds(self, model: Model, thing: UUID) -> bool:
@@ -210,8 +209,18 @@ def _snapshot(model: Model, stored: Document) -> Snapshot:
         owner=stored["owner"],
         hidden=stored["hidden"],
         document=as_it_was(stored["document"]),
-        keys={name: value for name, value in stored.items() if name not in _OURS},
+        keys={name: value for name, value in stored.items() if name not in _OURS} | _flaws(model, stored),
     )
+
+
+def _flaws(model: Model, stored: Document) -> Document:
+    """What only this store knows of, and would make queries miss the document."""
+    flaws = {}
+    if stored.get("shape") != SHAPE:
+        flaws["shape"] = stored.get("shape")
+    if model is Model.MESSAGES and stored.get("words") != words_to_store(stored["document"].get("content", "")):
+        flaws["words"] = "not those of the content"
+    return flaws
 
 
 def _survives(value: Any) -> bool:
@@ -223,7 +232,9 @@ def _survives(value: Any) -> bool:
         case int():
             return value < 2**63
         case dict():
-            return all(not name.startswith("$") and _survives(inner) for name, inner in value.items())
+            return all(
+                not name.startswith("$") and "\x00" not in name and _survives(inner) for name, inner in value.items()
+            )
         case list():
             return all(map(_survives, value))
         case _:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError, WaitQueueTimeoutError
 
@@ -90,6 +91,8 @@ class MongoServer:
             raise kind(message)
         try:
             yield
+        except BSONError as failure:
+            raise ReadModelsUnavailable(f"A document cannot be kept in MongoDB: {failure}") from failure
         except PyMongoError as failure:
             raise self._translation(failure) from failure
 

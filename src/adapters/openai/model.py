@@ -151,16 +151,14 @@ class OpenAIStream:
             raise ModelError("model_failed", f"The model failed: {_message(chunk['error'])}")
         usage = chunk.get("usage")
         if isinstance(usage, dict):
-            self._metadata["usage"] = {
-                "input_tokens": usage.get("prompt_tokens"),
-                "output_tokens": usage.get("completion_tokens"),
-            }
+            counts = {"input_tokens": usage.get("prompt_tokens"), "output_tokens": usage.get("completion_tokens")}
+            self._metadata["usage"] = {name: count for name, count in counts.items() if isinstance(count, int)}
         choice = next((one for one in chunk.get("choices") or () if one.get("index", 0) == 0), None)
         if choice is None:
             return None, None
         reason = choice.get("finish_reason")
-        if reason is not None and reason != "stop":
-            self._metadata["finish_reason"] = reason
+        if isinstance(reason, str) and reason != "stop":
+            self._metadata["finish_reason"] = reason.replace("\x00", "")[:100]
         text = (choice.get("delta") or {}).get("content")
         return text if isinstance(text, str) else None, reason
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from redis import Redis, RedisError
-from rq import Queue
+from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
 from adapters.rq.jobs import write_reply
+from domain.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,17 @@ class RqQueue:
         for reply_id in due:
             self.dispatch(reply_id)
         return len(due)
+
+    def ping(self) -> str:
+        """One line on the workers; raises Unavailable when there are none, or Redis is away."""
+        try:
+            queue = self._queue()
+            workers, waiting = Worker.count(queue=queue), len(queue)
+        except RedisError as failure:
+            raise Unavailable(f"Redis does not answer: {failure}") from failure
+        if not workers:
+            raise Unavailable(f"No worker is running, and {waiting} replies wait. Run: parley worker")
+        return f"{workers} running, {waiting} replies waiting"
 
     def _start(self) -> None:
         with self._lock:

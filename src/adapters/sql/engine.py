@@ -5,35 +5,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from application.ports.persistence import ConcurrentChange, StorageUnavailable
+from application.ports.runtime import Misconfigured, OwnerLock
 
-JSON_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "json_serializer": lambda value: orjson.dumps(value).decode(),
     "json_deserializer": orjson.loads,
+    "hide_parameters": True,  # Messages of users do not belong in logs.
 }
-"""How every engine writes and reads JSON columns."""
+"""What every engine does alike."""
+
+_NO_RIGHT = "42501"
+"""PostgreSQL's insufficient_privilege."""
 
 _COLLISIONS = {"40001", "40P01", "55P03"}
 """PostgreSQL's serialization_failure, deadlock_detected and lock_not_available: trying again helps."""
-
-
-class OwnerLock(Protocol):
-    """Held by the one process that writes the replies of a database; freed however that process ends."""
-
-    def acquire(self, timeout: float) -> bool:
-        """Wait for the lock, without stalling the greenlets of this process; says whether it is held now."""
-        ...
-
-    def release(self) -> None:
-        """Let another process have it."""
-        ...
 
 
 class Database(ABC):
@@ -106,7 +100,11 @@ def translated() -> Iterator[None]:
         yield
     except StaleDataError as stale:
         raise ConcurrentChange("Somebody else changed this at the same time. Try again.") from stale
-    except (IntegrityError, ProgrammingError, DataError):
+    except PoolTimeout as busy:
+        raise StorageUnavailable("The database is busy: no connection became free in time.") from busy
+    except (IntegrityError, ProgrammingError, DataError) as fault:
+        if getattr(fault.orig, "sqlstate", None) == _NO_RIGHT:
+            raise Misconfigured(f"The database user may not do this: {reason(fault)}") from fault
         raise  # A fault of the code's, not of the database's.
     except DBAPIError as failure:
         if getattr(failure.orig, "sqlstate", None) in _COLLISIONS:

@@ -11,9 +11,10 @@ from gevent.monkey import is_module_patched
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
-from adapters.sql.engine import JSON_OPTIONS, Database, OwnerLock, reason, translated
+from adapters.sql.engine import OPTIONS, Database, reason, translated
 from application.ports.persistence import StorageUnavailable
-from application.ports.runtime import Misconfigured
+from application.ports.runtime import Misconfigured, OwnerLock
+from domain.errors import Conflict
 
 _OLDEST = 13
 """The first version with normalize(), which search relies on."""
@@ -121,7 +122,9 @@ _WRONG_SETTING = (
 
 
 class _AdvisoryLock:
-    """A lock on a connection of its own, which the server frees when that ends."""
+    """A lock on a connection of its own, with which it ends: also when the server is restarted."""
+
+    is_certain = False
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -131,24 +134,37 @@ class _AdvisoryLock:
         deadline = time.monotonic() + timeout
         with translated():
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _OWNER}):
-                if time.monotonic() >= deadline:
-                    connection.close()
-                    return False
-                time.sleep(0.1)
+            try:
+                while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _OWNER}):
+                    if time.monotonic() >= deadline:
+                        connection.close()
+                        return False
+                    time.sleep(0.1)
+            except BaseException:
+                connection.invalidate()
+                connection.close()
+                raise
         self._connection = connection
         return True
+
+    def keep(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            self.release()
+        if self._connection is None and not self.acquire(0):
+            raise Conflict("owner_lost", "Another Parley writes the replies of this database.")
 
     def release(self) -> None:
         if self._connection is not None:
             self._connection.invalidate()
             self._connection.close()
+            self._connection = None
 
 
 def _engine(url: str, pool: int) -> Engine:
-    engine = create_engine(
-        url, pool_size=pool, max_overflow=pool, pool_timeout=10, connect_args=_CONNECTING, **JSON_OPTIONS
-    )
+    engine = create_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=10, connect_args=_CONNECTING, **OPTIONS)
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:

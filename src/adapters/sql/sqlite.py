@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 
-from adapters.sql.engine import JSON_OPTIONS, Database, OwnerLock, translated
+from adapters.sql.engine import OPTIONS, Database, translated
 from application.ports.persistence import StorageUnavailable
-from application.ports.runtime import Misconfigured
+from application.ports.runtime import Misconfigured, OwnerLock
 
 _PATIENCE = 5.0
 """Seconds that a write waits for its turn."""
@@ -115,6 +115,8 @@ class SqliteDatabase(Database):
 class _FileLock:
     """A lock beside the file, which the system frees however its holder ends."""
 
+    is_certain = True
+
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("w")  # noqa: SIM115 # open for as long as it is held
 
@@ -128,6 +130,9 @@ class _FileLock:
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(_POLL)
+
+    def keep(self) -> None:
+        """Nobody can take it away."""
 
     def release(self) -> None:
         self._file.close()
@@ -151,7 +156,7 @@ def _engine(url: str) -> Engine:
         connect_args={"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},
         pool_size=10,
         max_overflow=20,
-        **JSON_OPTIONS,
+        **OPTIONS,
     )
 
     @event.listens_for(engine, "connect")

@@ -195,7 +195,7 @@ outbox = Table(
     Column("name", String(100), nullable=False),
     Column("subject_id", Uuid, nullable=False),
     Column("payload", JSON, nullable=False),
-    Column("recorded_at", UtcDateTime),
+    Column("recorded_at", UtcDateTime, index=True),
     Column("due_at", UtcDateTime),  # later than a few seconds after that, once it was refused
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.ports.persistence import StartWork
-from application.ports.runtime import Cancellations, NewId, Now
+from application.ports.runtime import NewId, Now, Signals
 from domain.agents import Agents
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
@@ -106,7 +106,7 @@ class DeleteConversationHandler:
     """Deletes softly and stops the reply in the making; raises NotFound or Forbidden."""
 
     start_work: StartWork
-    cancellations: Cancellations
+    signals: Signals
     new_id: NewId
     now: Now
 
@@ -129,7 +129,7 @@ class DeleteConversationHandler:
             conversation.delete(deletion)
             work.commit()
         if live is not None:
-            self.cancellations.announce(live)
+            self.signals.announce(live)
         return deletion
 
 

@@ -172,13 +172,21 @@ class Checkpoint:
     lease_until: datetime
 
 
+class Saved(StrEnum):
+    """What became of a checkpoint; `lost` is that the reply has another owner by now."""
+
+    SAVED = "saved"
+    CANCEL_REQUESTED = "cancel_requested"
+    LOST = "lost"
+
+
 class LiveReplies(Protocol):
     """What workers and upkeep do to live replies many times a second: without entities, as cheaply as the store can."""
 
-    def save(self, checkpoints: Sequence[Checkpoint]) -> Mapping[UUID, bool]:
-        """Write text and lease of each reply under its epoch: whether its cancel was requested.
+    def save(self, checkpoints: Sequence[Checkpoint]) -> Mapping[UUID, Saved]:
+        """Write text and lease of each reply under its epoch, as far as nobody else is changing it at the moment.
 
-        A reply that is missing in the answer has another owner by now. Raises StorageUnavailable or ConcurrentChange.
+        What is missing in the answer was passed over. Raises StorageUnavailable or ConcurrentChange.
         """
         ...
 

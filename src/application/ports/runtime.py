@@ -119,12 +119,36 @@ class ReplyQueue(Protocol):
         ...
 
 
-class Cancellations(Protocol):
-    """Tells the process that writes a reply that its end is wanted. The durable request is the reply's own."""
+class OwnerLock(Protocol):
+    """Held by the one process that writes replies, where only one may; freed however that process ends."""
 
-    def announce(self, reply_id: UUID) -> None: ...
+    @property
+    def is_certain(self) -> bool:
+        """Whether it cannot be lost while its holder lives: what another process was writing is then abandoned."""
+        ...
 
-    def listen(self, reply_id: UUID, heard: Callable[[], None]) -> AbstractContextManager[None]:
+    def acquire(self, timeout: float) -> bool:
+        """Wait for the lock, without stalling the greenlets of this process; says whether it is held now."""
+        ...
+
+    def keep(self) -> None:
+        """See that it is still held, and take it again if it was lost; raises Conflict when another process has it."""
+        ...
+
+    def release(self) -> None:
+        """Let another process have it."""
+        ...
+
+
+class Signals(Protocol):
+    """Tells every process that something has happened to the thing of an id, such as that a reply shall stop.
+
+    A signal may be lost: what it tells is also kept where it can be looked up.
+    """
+
+    def announce(self, subject: UUID) -> None: ...
+
+    def listen(self, subject: UUID, heard: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `heard` (from any thread, at most a few times) on announcements while the context is open."""
         ...
 

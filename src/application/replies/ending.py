@@ -9,7 +9,7 @@ from uuid import UUID
 
 from application.documents import message_document
 from application.ports.persistence import Document, StartWork
-from application.ports.runtime import Cancellations, LogEntry, LogUnavailable, Now, ReplyLog
+from application.ports.runtime import LogEntry, LogUnavailable, Now, ReplyLog, Signals
 from application.replies.watching import ReplyWatcher, WatchReply, terminal_entry
 from domain.conversations import Message
 from domain.errors import LeaseLost
@@ -34,13 +34,19 @@ class ReplyEnding:
         with self.start_work() as work:
             conversation = work.conversations.get(ending.conversation_id, for_=SYSTEM, deleted=None)
             reply = work.replies.get(reply_id, for_=SYSTEM)
+            if (reply.is_live, reply.epoch, reply.final_seq) == (False, epoch, final_seq):
+                # An earlier try was committed, though that was not known: what is left is to say so.
+                return self._tell(work.messages.get(reply_id), epoch=epoch, seq=final_seq)
             reply.end(outcome, epoch=epoch, final_seq=final_seq, now=self.now())
             replaced = work.messages.superseded_by(reply_id) if reply.version > 1 else None
             message = conversation.take_answer(reply, self.now(), instead_of=replaced)
             work.messages.add(message)
             work.commit()
-        entry = terminal_entry(final_seq, message.status, message_document(message), message.error)
-        self.log.append(reply_id, epoch=epoch, entry=entry)
+        return self._tell(message, epoch=epoch, seq=final_seq)
+
+    def _tell(self, message: Message, *, epoch: int, seq: int) -> Message:
+        entry = terminal_entry(seq, message.status, message_document(message), message.error)
+        self.log.append(message.id, epoch=epoch, entry=entry)
         return message
 
     def take_over(self, reply_id: UUID, *, if_: Callable[[Reply, datetime], bool]) -> ReplyStatus | None:
@@ -93,7 +99,7 @@ class CancelReplyHandler:
     """
 
     start_work: StartWork
-    cancellations: Cancellations
+    signals: Signals
     watcher: ReplyWatcher
     ending: ReplyEnding
     now: Now
@@ -115,7 +121,7 @@ class CancelReplyHandler:
         try:
             if reply.status is ReplyStatus.QUEUED and self.ending.take_over(reply.id, if_=_still_queued):
                 return
-            self.cancellations.announce(reply.id)
+            self.signals.announce(reply.id)
             watching = WatchReply(principal=command.principal, reply_id=reply.id)
             if not self.watcher.sees_end(watching, within=self.patience) and command.insist:
                 self.ending.take_over(reply.id, if_=_always)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.ports.language import Knowledge, LanguageModel, ModelError, ModelStream, Passage, Prompt
-from application.ports.persistence import Checkpoint, ConcurrentChange, LiveReplies, StartWork, StorageUnavailable
-from application.ports.runtime import Cancellations, LogEntry, LogLost, LogUnavailable, Now, ReplyLog
+from application.ports.persistence import (
+    Checkpoint,
+    ConcurrentChange,
+    LiveReplies,
+    Saved,
+    StartWork,
+    StorageUnavailable,
+)
+from application.ports.runtime import LogEntry, LogLost, LogUnavailable, Now, ReplyLog, Signals
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
 from application.replies.reading import ModelReader
@@ -57,7 +64,7 @@ class GenerateReply:
     start_work: StartWork
     live: LiveReplies
     log: ReplyLog
-    cancellations: Cancellations
+    signals: Signals
     ending: ReplyEnding
     model: LanguageModel
     fallback: LanguageModel | None
@@ -80,13 +87,14 @@ class GenerateReply:
         attempt = _Attempt(self, reply_id)
         self._attempts.add(attempt)
         try:
-            with self.cancellations.listen(reply_id, attempt.cancel):
+            with self.signals.listen(reply_id, attempt.cancel):
                 attempt.run()
         except LeaseLost:
             log.warning("reply %s: another process took over", reply_id)
         except (Conflict, NotFound) as not_ours:
             log.debug("reply %s: %s", reply_id, not_ours)
         finally:
+            self._saves.leave(attempt)
             self._attempts.discard(attempt)
 
     def stop_all(self) -> None:
@@ -104,9 +112,8 @@ class GenerateReply:
         self._saves.join(attempt)
 
     def release(self, attempt: _Attempt) -> None:
-        """Leave the attempt to itself again."""
+        """Take no more steps; its lease is renewed until it has ended, however long the database may be away."""
         self._steps.leave(attempt)
-        self._saves.leave(attempt)
 
     def wake(self) -> None:
         """Have the next step of all replies taken at once."""
@@ -115,17 +122,32 @@ class GenerateReply:
     def _save_all(self, attempts: Sequence[_Attempt]) -> None:
         """Checkpoint what is due, in one go; what cannot be saved is due again in the next round."""
         now = time.monotonic()
+        for attempt in attempts:
+            attempt.open_log_again(now)
         due = {attempt.reply_id: attempt for attempt in attempts if attempt.wants_saving(now)}
         checkpoints = [attempt.checkpoint() for attempt in due.values()]
         if not checkpoints:
             return
+        for checkpoint, saved in self._saved(checkpoints):
+            due[checkpoint.reply_id].note(checkpoint, now, saved)
+
+    def _saved(self, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[Checkpoint, Saved]]:
+        """Save all in one go, or one by one if that fails: no reply suffers from another's."""
         try:
             saved = self.live.save(checkpoints)
         except (StorageUnavailable, ConcurrentChange) as failure:
             log.warning("%d replies could not be checkpointed: %s", len(checkpoints), failure)
             return
+        except Exception:
+            if len(checkpoints) == 1:
+                log.exception("reply %s cannot be checkpointed", checkpoints[0].reply_id)
+                return
+            for checkpoint in checkpoints:
+                yield from self._saved([checkpoint])
+            return
         for checkpoint in checkpoints:
-            due[checkpoint.reply_id].saved(checkpoint, now, cancel_requested=saved.get(checkpoint.reply_id))
+            if checkpoint.reply_id in saved:
+                yield checkpoint, saved[checkpoint.reply_id]
 
 
 @dataclass(slots=True)
@@ -164,6 +186,7 @@ class _Attempt:
         self._first_delta_at: float | None = None
         self._started: dict[str, object] = {}  # what the event that began this attempt said
         self._log_is_open = False
+        self._log_lock = threading.RLock()
         self._opened_at = 0.0
 
     def cancel(self) -> None:
@@ -319,35 +342,43 @@ class _Attempt:
             return
         if self._first_delta_at is None:
             self._first_delta_at = time.monotonic()
-        self._append("reply.delta", {"text": self._text[self._emitted :]})
-        self._emitted = len(self._text)
+        with self._log_lock:
+            before, self._emitted = self._emitted, len(self._text)
+            self._append("reply.delta", {"text": self._text[before : self._emitted]})
 
     def _append(self, event: str, data: dict[str, object]) -> None:
-        """Add an event to the log. One that is away or lost is opened again later, and told everything."""
-        try:
-            if self._log_is_open or self._open_log():
+        """Add an event to the log. One that is away or lost is opened again, and told everything."""
+        with self._log_lock:
+            if not self._log_is_open:
+                return
+            try:
                 self._write(event, data)
-        except LogLost:
-            self._log_is_open = False
-            if self._open_log():
-                self._write(event, data)
+            except LogLost as lost:
+                log.warning("reply %s: %s", self.reply_id, lost)
+                self._log_is_open = False
 
-    def _open_log(self) -> bool:
-        """Take the log over and tell what it should hold by now; says whether it could be done."""
-        now = time.monotonic()
-        if now < self._opened_at + _OPEN_AGAIN:
-            return False
-        self._opened_at = now
+    def open_log_again(self, now: float) -> None:
+        """Open a log that is away or was lost, from time to time. This may wait for it, as no step may."""
+        if not self._log_is_open and now >= self._opened_at + _OPEN_AGAIN:
+            self._open_log()
+
+    def _open_log(self) -> None:
+        """Take the log over and tell what it should hold by now."""
+        self._opened_at = time.monotonic()
         try:
-            self._next_seq = self._task.log.open(self.reply_id, epoch=self._epoch, first_seq=self._next_seq)
-            self._write("reply.started", self._started)
-            if self._emitted:
-                self._write("reply.delta", {"text": self._text[: self._emitted]})
+            next_seq = self._task.log.open(self.reply_id, epoch=self._epoch, first_seq=self._next_seq)
+            with self._log_lock:
+                # Events that were to be added meanwhile were not, but have their part in the text.
+                self._next_seq = next_seq
+                self._write("reply.started", self._started)
+                if self._emitted:
+                    self._write("reply.delta", {"text": self._text[: self._emitted]})
+                self._log_is_open = True
         except (LogUnavailable, LogLost) as away:
             log.warning("reply %s: goes on without its log: %s", self.reply_id, away)
-            return False
-        self._log_is_open = True
-        return True
+        except LeaseLost:
+            self._lost = True
+            self._task.wake()
 
     def _write(self, event: str, data: dict[str, object]) -> None:
         self._task.log.append(self.reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
@@ -370,27 +401,33 @@ class _Attempt:
             lease_until=self._task.now() + LEASE,
         )
 
-    def saved(self, checkpoint: Checkpoint, now: float, *, cancel_requested: bool | None) -> None:
-        """Take note that a checkpoint was saved; None for `cancel_requested` is that the lease is lost."""
+    def note(self, checkpoint: Checkpoint, now: float, saved: Saved) -> None:
+        """Take note of what became of a checkpoint."""
         self._saved = len(checkpoint.text)
         self._saved_at = now
-        self._lost = self._lost or cancel_requested is None
-        self._cancelled = self._cancelled or bool(cancel_requested)
+        self._lost = self._lost or saved is Saved.LOST
+        self._cancelled = self._cancelled or saved is Saved.CANCEL_REQUESTED
         if self._lost or self._cancelled:
             self._task.wake()
 
     def _end(self, reply: Reply, outcome: Outcome) -> None:
         """End as the owner, again and again until it is written: only here is all of the text."""
-        task = self._task
         pause = 0.1
         while True:
             try:
-                task.ending.end(reply, outcome, epoch=self._epoch, final_seq=self._next_seq)
+                self._task.ending.end(reply, outcome, epoch=self._epoch, final_seq=self._next_seq)
                 return
-            except (StorageUnavailable, ConcurrentChange):
-                log.warning("reply %s: could not be ended, trying again", self.reply_id, exc_info=True)
-                time.sleep(pause)
-                pause = min(2 * pause, 2.0)
+            except (StorageUnavailable, ConcurrentChange) as failure:
+                log.warning("reply %s: could not be ended, trying again: %s", self.reply_id, failure)
+            except (LeaseLost, NotFound):
+                raise
+            except Exception:
+                if outcome.status is ReplyStatus.FAILED and not outcome.text:
+                    raise
+                log.exception("reply %s: cannot be written down as it is", self.reply_id)
+                outcome = self._outcome(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
 
     @staticmethod
     def _outcome(status: ReplyStatus, code: str | None = None, message: str | None = None) -> Outcome:

@@ -39,10 +39,10 @@ class ModelReader:
         try:
             pieces = iter(self._stream)
             for first in pieces:
-                self._pieces.append(first)
+                self._pieces.append(storable(first))
                 self._wake()
                 break
-            self._pieces.extend(pieces)
+            self._pieces.extend(map(storable, pieces))
         except ModelError as failure:
             self.failure = failure
         except Exception as failure:
@@ -52,3 +52,10 @@ class ModelReader:
             self.over = True
             self._wake()
             self._stream.release()
+
+
+def storable(text: str) -> str:
+    """The text without what not every store can hold: NUL, and halves of surrogate pairs, which are no characters."""
+    if text.isascii():
+        return text.replace("\x00", "\ufffd") if "\x00" in text else text
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.ports.persistence import LiveReplies, RecordedEvent
+from application.ports.persistence import LiveReplies, RecordedEvent, StorageUnavailable
 from application.ports.runtime import Now, ReplyQueue
 from application.replies.ending import ReplyEnding
 from domain.errors import LeaseLost
-from domain.replies import Reply, ReplyStatus
+from domain.replies import LEASE, Reply, ReplyStatus
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +49,27 @@ class SweepReplies:
         return self.queue.dispatch_again(waiting) if waiting else 0
 
 
+@dataclass(slots=True)
+class _Rest:
+    """Until when nothing is reaped."""
+
+    until: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ReapReplies:
     """Takes over running replies whose lease is over; those that can be tried again are queued anew.
 
     What this very process is writing is left alone: a process that was stopped for a while, or
-    whose clock was set, is not dead.
+    whose clock was set, is not dead. After an outage of the database nobody could renew a lease,
+    so everybody has the time of one to do it.
     """
 
     live: LiveReplies
     ending: ReplyEnding
     writes: Callable[[UUID], bool]
     now: Now
+    _rest: _Rest = field(default_factory=_Rest, repr=False)
 
     def __call__(self, *, orphans: bool = False) -> list[tuple[UUID, ReplyStatus]]:
         """What was reaped, with its new status.
@@ -69,7 +78,13 @@ class ReapReplies:
         one can own a reply.
         """
         abandoned = _is_running if orphans else _is_expired
-        candidates = self.live.running(expired_at=None if orphans else self.now(), limit=_BATCH)
+        try:
+            candidates = self.live.running(expired_at=None if orphans else self.now(), limit=_BATCH)
+        except StorageUnavailable:
+            self._rest.until = self.now() + LEASE
+            raise
+        if not orphans and self._rest.until is not None and self.now() < self._rest.until:
+            return []
         reaped = []
         for reply_id in candidates:
             status = None if self.writes(reply_id) else self._take_over(reply_id, abandoned)

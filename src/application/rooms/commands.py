@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.ports.persistence import StartWork
-from application.ports.runtime import Cancellations, NewId, Now
+from application.ports.runtime import NewId, Now, Signals
 from domain.deletions import Deletion, Subject
 from domain.errors import Conflict
 from domain.identity import Principal
@@ -88,7 +88,7 @@ class DeleteRoomHandler:
     """Deletes softly in one act and stops the replies in the making; raises NotFound or Forbidden."""
 
     start_work: StartWork
-    cancellations: Cancellations
+    signals: Signals
     new_id: NewId
     now: Now
 
@@ -114,7 +114,7 @@ class DeleteRoomHandler:
                 work.replies.get(reply_id, for_=command.principal).request_cancel(deletion.deleted_at)
             work.commit()
         for reply_id in live:
-            self.cancellations.announce(reply_id)
+            self.signals.announce(reply_id)
         return deletion
 
 

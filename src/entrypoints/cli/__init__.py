@@ -243,6 +243,7 @@ def verify_projections(show: int) -> None:
     tools = _read_model_tools()
     with _progress(tools, "comparing") as advance:
         differences = tools.verify(advance)
+    tools.models.check()
     for (model, thing), difference in list(differences.items())[:show]:
         click.echo(f"{model} {thing}: {difference}")
     if differences:

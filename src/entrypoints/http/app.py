@@ -23,7 +23,7 @@ from entrypoints.settings import Settings
 
 _WEB = Path(__file__).resolve().parents[1] / "web"
 
-_SERVERS = frozenset({"mongo", "read models", "redis"})
+_SERVERS = frozenset({"mongo", "read models", "redis", "workers"})
 """The parts whose state `/readyz` tells; a model is asked by nobody but those who want an answer."""
 
 _BODY_LIMIT = 1024 * 1024

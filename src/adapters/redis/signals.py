@@ -1,4 +1,4 @@
-"""Cancellations that reach the owner of a reply in whichever process it is."""
+"""Signals between processes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from adapters.redis.subscriptions import Channel
 log = logging.getLogger(__name__)
 
 
-class RedisCancellations:
-    """See application.ports.runtime.Cancellations. One channel tells every process of every cancellation."""
+class RedisSignals:
+    """See application.ports.runtime.Signals. One channel tells every process of everything."""
 
     def __init__(self, server: RedisServer) -> None:
         self._subscriptions = server.subscriptions
-        self._channel = _Listeners(f"{server.prefix}cancellations".encode())
+        self._channel = _Listeners(f"{server.prefix}signals".encode())
 
-    def announce(self, reply_id: UUID) -> None:
-        payload = str(reply_id).encode()
-        self._channel.heard(payload)  # The owner may be here, and Redis away.
+    def announce(self, subject: UUID) -> None:
+        payload = str(subject).encode()
+        self._channel.heard(payload)  # Whoever listens may be here, and Redis away.
         if not self._subscriptions.publish(self._channel.name, payload):
-            log.warning("reply %s: its cancellation is not announced, Redis does not answer", reply_id)
+            log.warning("%s: nobody else is told, Redis does not answer", subject)
 
     @contextmanager
-    def listen(self, reply_id: UUID, heard: Callable[[], None]) -> Iterator[None]:
+    def listen(self, subject: UUID, heard: Callable[[], None]) -> Iterator[None]:
         if not self._channel.is_heard:
             self._channel.is_heard = True
             self._subscriptions.add(self._channel)
-        listeners, payload = self._channel.listeners, str(reply_id).encode()
+        listeners, payload = self._channel.listeners, str(subject).encode()
         listeners[payload] = heard
         try:
             yield
