@@ -119,4 +119,4 @@ def test_what_no_store_can_hold_is_replaced(visitor: Client) -> None:
         assert answer["status"] in ("completed", "failed"), answer
 
     contents = [message["content"] for message in visitor.messages(conversation) if message["role"] == "assistant"]
-    assert contents[0].startswith("a\ufffdb")
+    assert "a\ufffdb" in contents[0]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.parley_process import Client, ParleyProcess
 
-_UNKNOWN = str(uuid.uuid4())
+_UNKNOWN = str(uuid.UUID(int=7))
 
 
 @pytest.mark.parametrize(

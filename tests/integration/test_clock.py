@@ -11,7 +11,7 @@ from tests.parley_process import free_port
 
 def test_the_time_is_the_databases(postgres_database: Database) -> None:
     clock = DatabaseClock(postgres_database)
-    clock._ahead = timedelta(hours=1)  # As if this machine's clock were an hour behind, and had been put right since.
+    clock._ahead = timedelta(hours=1)  # As if this machine had been an hour behind, and was put right since.
 
     assert abs(clock() - datetime.now(UTC)) < timedelta(seconds=30)
 

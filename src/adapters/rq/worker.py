@@ -13,7 +13,7 @@ from uuid import UUID
 import gevent
 from gevent.lock import BoundedSemaphore
 from redis import Redis, RedisError
-from rq import SimpleWorker
+from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.queue import Queue
@@ -168,6 +168,10 @@ class _Worker(SimpleWorker):
         if pipeline is not None or time.monotonic() >= self._places.sign_of_life_due:
             self._places.sign_of_life_due = time.monotonic() + _POLL / 2
             super().heartbeat(timeout, pipeline)
+            if pipeline is None and not self.connection.sismember(self.redis_workers_keys, self.key):
+                # Redis has forgotten everything: be known again.
+                worker_registration.register(self)
+                self.connection.hset(self.key, mapping=self.serialize())
 
     def check_for_suspension(self, burst: bool) -> None:
         """Wait while `rq suspend` is in force, of which is heard within a second."""

@@ -17,14 +17,15 @@ log = logging.getLogger(__name__)
 _GOOD_FOR = 60.0
 """Seconds after which the machine's clock is compared with the database's again."""
 
-_NOTABLE = timedelta(seconds=2)
+_NOTABLE = timedelta(seconds=1)
 
 
 class DatabaseClock:
     """See application.ports.runtime.Now. The machine's clock, put right by what the database's says.
 
-    Leases are written on one machine and judged on another, so their clocks have to agree. While the
-    database is away, the last comparison holds.
+    Leases are written on one machine and judged on another, so their clocks have to agree. A difference of
+    less than a second is left alone: it is no more than the comparison itself may be wrong by, and would only
+    mix up the order of what happens on one machine. While the database is away, the last comparison holds.
     """
 
     def __init__(self, database: Database) -> None:
@@ -51,6 +52,6 @@ class DatabaseClock:
         except Unavailable:
             return
         ahead = theirs - (asked + (answered - asked) / 2)
-        if abs(ahead - self._ahead) > _NOTABLE:
+        if abs(ahead) >= _NOTABLE:
             log.warning("this machine's clock differs from the database's by %.1f seconds", -ahead.total_seconds())
-        self._ahead = ahead
+        self._ahead = ahead if abs(ahead) >= _NOTABLE else timedelta()
