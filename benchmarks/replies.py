@@ -70,6 +70,7 @@ def table(make: Make, folder: Path, *, quick: bool) -> Table:
             visitor = world.web.visitor()
             _run([_through(world.web, visitor)], 0.0)
             at_rest = sum(map(memory_mb, world.ours.values()))
+            more = _a_token_more(world.web, visitor, list(parts.values()), count=20 if quick else 50)
             for count, spread in cases:
                 direct = _run([_direct(model_port)] * count, spread)
                 streams = [_through(world.web, visitor) for _ in range(count)]
@@ -88,7 +89,6 @@ def table(make: Make, folder: Path, *, quick: bool) -> Table:
                     f"{count - len(seen)}",
                 )
             shown.add_section()
-            more = _a_token_more(world.web, visitor, list(parts.values()), count=20 if quick else 50)
             shown.add_row("a token more, by replies of 100 and of 500", "", "", _summed(more))
             stops = [_stop(visitor) for _ in range(5 if quick else 20)]
             shown.add_row("stop one: until 200", f"{_quantile(stops, 0.5) * 1e3:.0f} · {max(stops) * 1e3:.0f}")
