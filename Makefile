@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach v,3.12 3.13 3.11,$(shell python$(v) --version >/
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test check format bench up down lock clean
 
 run: .venv/run.stamp ## Serve at http://127.0.0.1:8000 on the embedded default
 	@exec $(BIN)/parley serve --migrate
@@ -25,6 +25,22 @@ format: .venv/dev.stamp ## Format, and mend what lint can mend
 
 bench: .venv/dev.stamp ## Measure, as ratios taken in one run
 	$(BIN)/python -m benchmarks
+
+COMPOSE := docker compose --file deploy/compose.yaml
+
+up: deploy/.env ## The production path in containers: PostgreSQL, MongoDB, Redis, web and worker
+	$(COMPOSE) up --build --detach --wait web
+	$(COMPOSE) up --detach --no-deps worker
+	@echo "Parley is at http://$$($(COMPOSE) port web 8000)"
+
+down: ## Stop the containers; their data is kept
+	$(COMPOSE) down
+
+# Made once: the databases know these passwords from then on.
+deploy/.env:
+	@umask 077 && for name in POSTGRES_PASSWORD MONGO_PASSWORD REDIS_PASSWORD PARLEY_SECRET_KEY; do \
+		echo "$$name=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"; \
+	done > $@.new && mv $@.new $@
 
 .venv/run.stamp: requirements.lock
 	$(PYTHON) -m venv --clear .venv

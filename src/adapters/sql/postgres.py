@@ -164,7 +164,7 @@ class _AdvisoryLock:
 
 
 def _engine(url: str, pool: int) -> Engine:
-    engine = create_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=10, connect_args=_CONNECTING, **OPTIONS)
+    engine = create_engine(url, pool_size=pool, max_overflow=pool, pool_timeout=30, connect_args=_CONNECTING, **OPTIONS)
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
