@@ -138,7 +138,14 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             # The signals that would start more processes are passed over: one alone owns the replies.
             for signal in ("ttin", "ttou", "usr2"):
                 setattr(arbiter, f"handle_{signal}", lambda *_: None)
-        where = f"data in {settings.data_dir}" if settings.redis_url is None else f"{self._workers} processes"
+        in_folder = settings.database_url.startswith("sqlite:")
+        where = (
+            f"data in {settings.data_dir}"
+            if in_folder
+            else f"{self._workers} web processes"
+            if self._workers > 1
+            else "one web process"
+        )
         print(f"Parley is at http://{_shown(settings.host)}:{settings.port} ({where})", flush=True)
 
 

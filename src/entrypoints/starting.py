@@ -43,10 +43,10 @@ def require_servers(container: Container, *, patience: float = 30.0) -> None:
                 raise SettingError(f"{setting}: {wrong.message}") from None
             except Unavailable as away:
                 if setting != _NEEDED:
-                    log.warning("%s: %s Going on without it.", setting, away.message)
+                    log.warning("%s: %s. Going on without it.", setting, away.message.rstrip("."))
                     break
                 if time.monotonic() + pause > deadline:
                     raise Unavailable(f"{setting}: {away.message}") from None
-                log.warning("%s: %s Waiting for it.", setting, away.message)
+                log.warning("%s: %s. Waiting for it.", setting, away.message.rstrip("."))
             time.sleep(pause)
             pause = min(2 * pause, 5.0)

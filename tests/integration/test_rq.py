@@ -174,3 +174,19 @@ def test_a_job_that_takes_too_long_or_fails_is_in_the_failed_registry_and_no_oth
     started = StartedJobRegistry(queue_name(prefix), connection=client, serializer=JSONSerializer)
     eventually(lambda: len(started) == 0)
     eventually(lambda: not Job.exists(str(good), connection=client))
+
+
+def test_a_worker_runs_no_program_that_somebody_wrote_into_redis(
+    redis: tuple[Redis, str, str], worker: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    client, _, prefix = redis
+    rqs = Queue(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    rqs.enqueue("os.mkdir", str(tmp_path / "made"))
+    rqs.enqueue("adapters.rq.jobs.write_reply", str(a_reply(0)))
+
+    failed = FailedJobRegistry(rqs.name, connection=client, serializer=JSONSerializer)
+    (job_id,) = eventually(failed.get_job_ids)
+    result = Job.fetch(job_id, connection=client, serializer=JSONSerializer).latest_result()
+    assert result is not None
+    assert "performs adapters.rq.jobs.write_reply only, not os.mkdir" in str(result.exc_string)
+    assert not (tmp_path / "made").exists()

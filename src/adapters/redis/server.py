@@ -126,6 +126,10 @@ class RedisServer:
         version = self._version()
         if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
             raise self._too_old(version)
+        with self.reaching():
+            mode = self.client.info("server").get("redis_mode")
+        if mode == "cluster":
+            raise RedisMisconfigured(f"Redis at {self.name} is a cluster, in which RQ's queue cannot be kept.")
 
     def close(self) -> None:
         """Close every connection."""

@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker import WorkerStatus
 
-from adapters.rq.jobs import writing
+from adapters.rq.jobs import ReplyJob, writing
 from adapters.rq.queue import queue_name
 
 log = logging.getLogger(__name__)
@@ -123,9 +123,12 @@ class _Worker(SimpleWorker):
     death_penalty_class = GreenletDeathPenalty
     log_job_description = False
     log_result_lifespan = False
+    max_connection_wait_time = 5.0  # seconds between two tries to reach a Redis that is away
 
     def __init__(self, client: Redis, queue: str, places: _Places, work: Callable[[UUID], None]) -> None:
-        super().__init__([queue], connection=client, serializer=JSONSerializer, log_job_description=False)
+        super().__init__(
+            [queue], connection=client, serializer=JSONSerializer, job_class=ReplyJob, log_job_description=False
+        )
         self._places = places
         self._work = work
 

@@ -51,7 +51,8 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, *, pool: int) -> None:
         self.url = make_url(url).set(drivername="postgresql+psycopg")
-        host = self.url.host or self.url.query.get("host", "localhost")
+        given = self.url.query.get("host", "localhost")
+        host = self.url.host or (given if isinstance(given, str) else ",".join(given))
         self.name = f"{host}:{self.url.port or 5432}/{self.url.database or ''}"
         self.engine = _engine(self.url.render_as_string(hide_password=False), pool)
         self._snapshot = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
