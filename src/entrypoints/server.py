@@ -54,6 +54,7 @@ def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
     for thread in threading.enumerate():
         if thread.daemon:
             thread.join(2.0)  # The drivers': what a fork copies of them breaks when it goes on.
+    settle_memory()  # What no collection touches stays shared with the processes that are forked.
     _Server(settings, workers).run()
 
 
