@@ -1,0 +1,1 @@
+"""Sessions: one sitting of a principal."""

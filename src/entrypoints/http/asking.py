@@ -1,0 +1,69 @@
+"""The three ways in which a question is answered: at once with where to look, as a stream, or when it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from flask import Response, request
+from marshmallow import Schema, fields, validate
+
+from application.conversations.asking import OnConflict
+from application.facade import Application
+from application.ports.persistence import Document, Once
+from application.replies.watching import WatchReply
+from domain.errors import ReplyTimeout
+from domain.rate_limits import Action
+from domain.replies import ReplyStatus
+from entrypoints.http.answers import data
+from entrypoints.http.auth import principal
+from entrypoints.http.once import creating
+from entrypoints.http.replies import ReplyOut
+from entrypoints.http.schemas import MessageOut, Request
+from entrypoints.http.streaming import event_stream
+
+
+class AskQuery(Request):
+    """Whether to wait for the finished reply."""
+
+    wait = fields.Integer(load_default=None, validate=validate.Range(1, 30), metadata={"description": "Seconds."})
+
+
+class QuestionBody(Request):
+    """A question."""
+
+    content = fields.String(required=True, metadata={"minLength": 1, "maxLength": 5000})
+    agent = fields.String(load_default=None, allow_none=True)
+    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
+
+
+class AskedOut(Schema):
+    """The question as it was taken, and the reply that is being written."""
+
+    message = fields.Nested(MessageOut, required=True)
+    reply = fields.Nested(ReplyOut, required=True)
+
+
+def asked(app: Application, post: Callable[[Once | None], Document], wait: int | None) -> Response:
+    """Post a question, and answer with it and its reply, `{message, reply}`.
+
+    202 at once; with `Accept: text/event-stream` the reply's events; with `wait` 200 and the finished reply, or
+    408 with the text so far while the reply goes on. What an idempotency key stands for is waited for or
+    streamed just so.
+    """
+    document = creating(app, post, Action.ASK)
+    reply = document["reply"]
+    where = {"Location": f"/api/v1/replies/{reply['id']}"}
+    watching = WatchReply(principal=principal(), reply_id=UUID(str(reply["id"])))
+    if request.accept_mimetypes.best == "text/event-stream":
+        return event_stream(app.replies.watch(watching, known=reply), where)
+    if wait is None:
+        return data(document, 202, where)
+    finished = app.replies.watch.wait(watching, within=wait)
+    if ReplyStatus(finished["status"]).is_live:
+        raise ReplyTimeout(
+            f"The reply is not finished after {wait} seconds. It goes on: fetch or watch it.",
+            message=document["message"],
+            reply=finished,
+        )
+    return data({"message": document["message"], "reply": finished}, 200, where)

@@ -1,0 +1,185 @@
+"""`/chat/`: ask, and be answered, in one call; whoever is not known yet becomes a visitor by it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, after_this_request, g
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
+
+from application.conversations.asking import OnConflict
+from application.documents import asked_document
+from application.facade import Application
+from application.ports.persistence import Document, Once
+from application.replies.watching import WatchReply
+from application.sessions.asking import AskInSession
+from application.sessions.commands import ClearHistory, OpenSession, Scope
+from domain.errors import Invalid, NotFound, ReplyTimeout
+from domain.rate_limits import Action
+from domain.replies import ReplyStatus
+from entrypoints.http import auth
+from entrypoints.http.answers import data
+from entrypoints.http.auth import principal
+from entrypoints.http.conversations import MessageListQuery
+from entrypoints.http.once import IDEMPOTENT, creating
+from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped, paged
+from entrypoints.http.sessions import ClearedOut, history_of
+from entrypoints.http.visitors import VisitorOut, remembered, shown, welcomed
+
+_NAMES = {"content": "question", "agent": "context_type"}
+"""What a question's fields are called here."""
+
+
+class ChatBody(Request):
+    """A question, to whom, and about what."""
+
+    question = fields.String(required=True, metadata={"minLength": 1, "maxLength": 5000})
+    context_type = fields.String(load_default=None, allow_none=True, metadata={"description": "The agent's name."})
+    project_id = fields.UUID(load_default=None, allow_none=True)
+    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
+
+
+class TimedChatBody(ChatBody):
+    """A question, and for how long its answer is waited for."""
+
+    timeout = fields.Integer(
+        load_default=30, strict=True, validate=validate.Range(1, 30), metadata={"description": "Seconds."}
+    )
+
+
+class ChatOut(Schema):
+    """An answer with what was measured; `visitor` is there for whoever has just become one."""
+
+    question = fields.String(required=True)
+    answer = fields.String(required=True)
+    status = fields.String(required=True)
+    context_type = fields.String(required=True)
+    project_id = fields.UUID(required=True, allow_none=True)
+    conversation_id = fields.UUID(required=True)
+    message_id = fields.UUID(required=True)
+    reply_id = fields.UUID(required=True)
+    sources = fields.List(fields.Nested(SourceOut), required=True)
+    confidence = fields.Float(required=True, allow_none=True)
+    tokens_used = fields.Integer(required=True, allow_none=True)
+    chunks_used = fields.Integer(required=True)
+    response_time_ms = fields.Integer(required=True, allow_none=True)
+    error = fields.Nested(FailureOut, required=True, allow_none=True)
+    visitor = fields.Nested(VisitorOut)
+
+
+def blueprint(app: Application, reply_timeout: float) -> Blueprint:
+    """The routes of the one-call chat, over `app`; an answer takes `reply_timeout` seconds at most."""
+    routes = Blueprint("chat", __name__, url_prefix="/chat", description="Question and answer in one call.")
+
+    @routes.post("/")
+    @routes.doc(**IDEMPOTENT)
+    @routes.arguments(ChatBody())
+    @routes.response(200, enveloped(ChatOut))
+    def chat(body: dict[str, Any]) -> Response:
+        """Ask, and wait for the answer."""
+        return _answered(app, body, reply_timeout + 5)
+
+    @routes.post("/timeout/")
+    @routes.doc(**IDEMPOTENT)
+    @routes.arguments(TimedChatBody())
+    @routes.response(200, enveloped(ChatOut))
+    def chat_with_timeout(body: dict[str, Any]) -> Response:
+        """Ask, and wait for so many seconds; 408 with the text so far when they are over, while the reply goes on."""
+        return _answered(app, body, body["timeout"])
+
+    @routes.get("/history/")
+    @routes.arguments(MessageListQuery(), location="query")
+    @routes.response(200, paged(MessageOut))
+    def chat_history(query: dict[str, Any]) -> Response:
+        """Read what was asked and answered here; the newest messages without a cursor."""
+        return data(history_of(app, app.read_sessions.own(principal()), query))
+
+    @routes.post("/clear/")
+    @routes.response(200, enveloped(ClearedOut))
+    def clear_chat() -> Response:
+        """Clear the history; its conversation is deleted softly, and can be restored."""
+        session = app.read_sessions.own(principal())
+        if session is None:
+            return data({"cleared": 0})
+        clear = ClearHistory(principal=principal(), session_id=session["id"], scope=Scope.STORED)
+        return data({"cleared": app.sessions.clear(clear)})
+
+    return routes
+
+
+def _answered(app: Application, body: dict[str, Any], within: float) -> Response:
+    if body["project_id"] is not None:
+        raise NotFound("project", body["project_id"])
+    visitor = _introduced(app)
+    document = creating(app, lambda once: _posted(app, body, once), Action.ASK)
+    reply_id = UUID(str(document["reply"]["id"]))
+    reply = app.replies.watch.wait(WatchReply(principal=principal(), reply_id=reply_id), within=within)
+    if ReplyStatus(reply["status"]).is_live:
+        raise ReplyTimeout(
+            f"The answer is not finished after {within:g} seconds. It goes on.",
+            text=reply["text"],
+            reply_id=str(reply_id),
+            conversation_id=str(reply["conversation_id"]),
+            retry={
+                "suggestion": "Do not ask again: fetch the answer when it is finished, or watch it.",
+                "after": 2,
+                "reply": f"/api/v1/replies/{reply_id}",
+                "events": f"/api/v1/replies/{reply_id}/events",
+            },
+            **visitor,
+        )
+    return data(_chat_document(document["message"], reply) | visitor)
+
+
+def _posted(app: Application, body: dict[str, Any], once: Once | None) -> Document:
+    """The question, asked in the principal's own session."""
+    session, _ = app.sessions.open(OpenSession(principal=principal()))
+    question = AskInSession(
+        principal=principal(),
+        session_id=session.id,
+        content=body["question"],
+        agent=body["context_type"],
+        on_conflict=body["on_conflict"],
+        once=once,
+    )
+    try:
+        return asked_document(*app.sessions.ask(question))
+    except Invalid as invalid:
+        raise invalid.renamed(_NAMES) from None
+
+
+def _introduced(app: Application) -> Document:
+    """Make whoever is not known a visitor, remembered by a cookie: `{visitor}`, and nothing for those who are known."""
+    known = auth.verified(app)
+    if known is not None:
+        g.principal, g.expires_at = known.principal, known.expires_at
+        return {}
+    auth.refuse_other_sites()
+    welcome = welcomed(app)
+    g.principal, g.expires_at = welcome.visitor, welcome.expires_at
+    after_this_request(lambda answer: remembered(answer, welcome))
+    return {"visitor": shown(welcome)}
+
+
+def _chat_document(question: Document, reply: Document) -> Document:
+    measured = reply["metadata"]
+    usage = measured.get("usage") or {}
+    tokens = [count for count in (usage.get("input_tokens"), usage.get("output_tokens")) if count is not None]
+    return {
+        "question": question["content"],
+        "answer": reply["text"],
+        "status": reply["status"],
+        "context_type": reply["agent"],
+        "project_id": None,
+        "conversation_id": reply["conversation_id"],
+        "message_id": question["id"],
+        "reply_id": reply["id"],
+        "sources": reply["sources"],
+        "confidence": measured.get("confidence"),
+        "tokens_used": sum(tokens) if tokens else None,
+        "chunks_used": measured.get("chunks_used", 0),
+        "response_time_ms": measured.get("response_time_ms"),
+        "error": reply["error"],
+    }

@@ -1,0 +1,75 @@
+"""`Idempotency-Key`: a request that creates takes effect once (IETF draft, The Idempotency-Key HTTP Header)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from flask import Flask, Response, g, request
+
+from application.facade import Application
+from application.ports.persistence import Document, Once
+from domain.errors import Invalid
+from domain.rate_limits import Action
+from entrypoints.http.auth import principal
+from entrypoints.http.rates import spending
+
+_HEADER = "Idempotency-Key"
+
+IDEMPOTENT: dict[str, list[Mapping[str, Any]]] = {
+    "parameters": [
+        {
+            "name": _HEADER,
+            "in": "header",
+            "required": False,
+            "description": (
+                "1 to 255 printable characters, one key for each thing that is wanted. A second request with the "
+                "key is answered as the first one was (with the header `Idempotent-Replayed: true`), with 409 while "
+                "that is at work, and with 422 when it wants something else. Keys are kept for 24 hours."
+            ),
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+    ]
+}
+"""For the specification of a route that creates."""
+
+
+def install(app: Flask) -> None:
+    """Say of an answer that it is an earlier one."""
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        if g.get("replayed"):
+            response.headers["Idempotent-Replayed"] = "true"
+        return response
+
+
+def creating(app: Application, act: Callable[[Once | None], Document], *counted: Action) -> Document:
+    """What `act` answers; with an idempotency key, what the first request with that key was answered.
+
+    Only what is done is `counted` against the rates of the principal who asks.
+    """
+
+    def do() -> Document:
+        with spending(app, *counted):
+            return act(once)
+
+    once = _once()
+    answer, g.replayed = app.idempotency(once, do)
+    return answer
+
+
+def _once() -> Once | None:
+    header = request.headers.get(_HEADER)
+    if header is None:
+        return None
+    key = header.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':  # A string of RFC 8941; clients send it bare as well.
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
+        raise Invalid({_HEADER: "Must be 1 to 255 printable ASCII characters."})
+    wanted = orjson.dumps([request.method, request.path, request.get_json(silent=True)], option=orjson.OPT_SORT_KEYS)
+    return Once(principal().key, key, hashlib.sha256(wanted).hexdigest(), uuid4())

@@ -1,0 +1,294 @@
+"""Nobody gets at anybody else's things: strangers, and tokens that are no good, walk every route of the app.
+
+The walk fails when the app has a route that it does not know.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.settings import Settings
+from tests.parley_process import Client, ParleyProcess
+
+_SECRET = "what only Alice may know"
+
+_HTTP = httpx.Client(timeout=40)
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a route is asked for Alice's things, in whose ids `{names}` are replaced."""
+
+    path: str
+    body: dict[str, Any] | None = None
+    foreign: bool = True
+    """Whether it names something of Alice's, so that a stranger is refused; else it can only show one's own."""
+    public: bool = False
+    """Whether nobody needs to be known for it."""
+
+    def of(self, ids: dict[str, str]) -> tuple[str, dict[str, Any] | None]:
+        """Path and body for these things of Alice's."""
+        return self.path.format(**ids), _filled(self.body, ids)
+
+
+def _filled(body: dict[str, Any] | None, ids: dict[str, str]) -> dict[str, Any] | None:
+    if body is None:
+        return None
+    return {name: ids.get(str(value).strip("{}"), value) for name, value in body.items()}
+
+
+def own(path: str, body: dict[str, Any] | None = None) -> Route:
+    return Route(path, body, foreign=False)
+
+
+def public(path: str, body: dict[str, Any] | None = None) -> Route:
+    return Route(path, body, foreign=False, public=True)
+
+
+_ROUTES: dict[str, list[Route]] = {
+    "agents.list_agents GET": [public("/api/v1/agents")],
+    "api-docs.openapi_json GET": [public("/openapi.json")],
+    "chat.chat POST": [public("/api/v1/chat/", {"question": "What does Alice know?"})],
+    "chat.chat_history GET": [own("/api/v1/chat/history/")],
+    "chat.chat_with_timeout POST": [public("/api/v1/chat/timeout/", {"question": "What does Alice know?"})],
+    "chat.clear_chat POST": [own("/api/v1/chat/clear/")],
+    "conversations.ask POST": [Route("/api/v1/conversations/{conversation}/messages", {"content": "Hi"})],
+    "conversations.change_conversation PATCH": [Route("/api/v1/conversations/{conversation}", {"title": "Mine now"})],
+    "conversations.delete_conversation DELETE": [Route("/api/v1/conversations/{conversation}")],
+    "conversations.get_conversation GET": [
+        Route("/api/v1/conversations/{conversation}"),
+        Route("/api/v1/conversations/{deleted}"),
+    ],
+    "conversations.list_conversations GET": [
+        own("/api/v1/conversations"),
+        Route("/api/v1/conversations?room_id={room}"),
+    ],
+    "conversations.list_messages GET": [Route("/api/v1/conversations/{conversation}/messages")],
+    "conversations.restore_conversation POST": [Route("/api/v1/conversations/{deleted}/restore")],
+    "conversations.start_conversation POST": [
+        Route("/api/v1/conversations", {"room_id": "{room}"}),
+        own("/api/v1/conversations", {"title": "Mine"}),
+    ],
+    "health.healthz GET": [public("/healthz")],
+    "health.readyz GET": [public("/readyz")],
+    "identity.login POST": [own("/api/v1/login")],
+    "identity.logout POST": [public("/api/v1/logout")],
+    "identity.me GET": [own("/api/v1/me")],
+    "messages.edit POST": [Route("/api/v1/messages/{question}/edit", {"content": "I meant this"})],
+    "messages.give_feedback PUT": [Route("/api/v1/messages/{reply}/feedback", {"rating": "down"})],
+    "messages.list_versions GET": [Route("/api/v1/messages/{reply}/versions")],
+    "messages.select POST": [Route("/api/v1/messages/{reply}/select")],
+    "messages.take_feedback_back DELETE": [Route("/api/v1/messages/{reply}/feedback")],
+    "page.index GET": [public("/")],
+    "replies.cancel_reply POST": [Route("/api/v1/replies/{reply}/cancel")],
+    "replies.get_reply GET": [Route("/api/v1/replies/{reply}")],
+    "replies.regenerate_reply POST": [Route("/api/v1/replies/{reply}/regenerate")],
+    "replies.watch_reply GET": [
+        Route("/api/v1/replies/{reply}/events"),
+        Route("/api/v1/replies/{reply}/events?after=999999"),
+    ],
+    "rooms.change_room PATCH": [Route("/api/v1/rooms/{room}", {"name": "Mine now"})],
+    "rooms.delete_room DELETE": [Route("/api/v1/rooms/{room}")],
+    "rooms.get_room GET": [Route("/api/v1/rooms/{room}")],
+    "rooms.list_rooms GET": [own("/api/v1/rooms")],
+    "rooms.open_room POST": [own("/api/v1/rooms", {"name": "Mine"})],
+    "rooms.restore_room POST": [Route("/api/v1/rooms/{room}/restore")],
+    "rooms.room_history GET": [Route("/api/v1/rooms/{room}/history")],
+    "search.search_messages GET": [own("/api/v1/search?q=alice")],
+    "sessions.ask_in_session POST": [Route("/api/v1/sessions/{session}/messages", {"content": "Hi"})],
+    "sessions.change_context PATCH": [Route("/api/v1/sessions/{session}/context", {"context": {"mine": True}})],
+    "sessions.clear_history DELETE": [Route("/api/v1/sessions/{session}/history")],
+    "sessions.close_session DELETE": [Route("/api/v1/sessions/{session}")],
+    "sessions.get_session GET": [Route("/api/v1/sessions/{session}")],
+    "sessions.list_sessions GET": [own("/api/v1/sessions?status=all")],
+    "sessions.open_session POST": [
+        Route("/api/v1/sessions", {"room_id": "{room}"}),
+        Route("/api/v1/sessions", {"conversation_id": "{conversation}"}),
+        own("/api/v1/sessions", {}),
+    ],
+    "sessions.rate_session PUT": [Route("/api/v1/sessions/{session}/rating", {"rating": 1})],
+    "sessions.reset_session POST": [Route("/api/v1/sessions/{session}/reset", {})],
+    "sessions.session_history GET": [Route("/api/v1/sessions/{session}/history")],
+    "sessions.stop_session POST": [Route("/api/v1/sessions/{session}/stop")],
+    "static GET": [public("/static/web/app.js")],
+    "visitors.claim POST": [Route("/api/v1/visitors/claim", {"token": "{token}"})],
+    "visitors.welcome POST": [public("/api/v1/visitors")],
+}
+
+
+@pytest.fixture(scope="module")
+def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+    """Every route of the app, by endpoint and method."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARLEY_DATA_DIR", str(tmp_path_factory.mktemp("routes")))
+        container = Container(settings=Settings.from_environment())
+    app = create_app(container.application(), container.settings(), container.ids(), {})
+    yield {
+        f"{rule.endpoint} {method}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    container.database().dispose()
+    _HTTP.close()
+
+
+@pytest.fixture(scope="module")
+def alice(parley: ParleyProcess) -> Client:
+    return parley.user("alice-of-the-walk")
+
+
+@pytest.fixture(scope="module")
+def things(parley: ParleyProcess, alice: Client) -> dict[str, str]:
+    """One of each thing that Alice can have."""
+    room = alice.room(_SECRET)
+    conversation = alice.conversation(room_id=room, title=_SECRET)
+    reply = alice.answer(conversation, _SECRET)["id"]
+    question = alice.messages(conversation)[0]["id"]
+    deleted = alice.conversation(title=_SECRET)
+    alice.data("DELETE", f"/conversations/{deleted}")
+    session = alice.data("POST", "/sessions", {"room_id": room, "context": {"secret": _SECRET}})["id"]
+    alice.data("PUT", f"/sessions/{session}/rating", {"rating": 5})
+    return {
+        "room": room,
+        "conversation": conversation,
+        "question": question,
+        "reply": reply,
+        "deleted": deleted,
+        "session": session,
+        "token": alice.token,  # Of a user: nobody may claim one.
+    }
+
+
+def state(alice: Client, things: dict[str, str]) -> list[Any]:
+    """All that Alice sees of her things."""
+    return [
+        alice.data("GET", path.format(**things))
+        for path in (
+            "/rooms",
+            "/conversations",
+            "/conversations/{conversation}/messages",
+            "/replies/{reply}",
+            "/sessions/{session}",
+            "/messages/{reply}/versions",
+            "/messages/{question}/versions",
+        )
+    ] + [alice.call("GET", f"/conversations/{things['deleted']}").status_code]
+
+
+def request(parley: ParleyProcess, route: str, way: Route, things: dict[str, str], token: str | None) -> httpx.Response:
+    path, body = way.of(things)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}".strip()}
+    _HTTP.cookies.clear()
+    return _HTTP.request(route.split()[1], f"{parley.url}{path}", json=body, headers=headers)
+
+
+def ways(*, foreign: bool | None = None, public: bool | None = None) -> list[tuple[str, Route]]:
+    return [
+        (route, way)
+        for route, ways in _ROUTES.items()
+        for way in ways
+        if foreign in (None, way.foreign) and public in (None, way.public)
+    ]
+
+
+def test_the_walk_knows_every_route(routes: set[str], record_property: Any) -> None:
+    assert set(_ROUTES) == routes
+
+    record_property("walked", f"{len(routes)} of {len(routes)} routes")
+
+
+@pytest.mark.parametrize("kind", ["user", "visitor"])
+def test_a_stranger_is_forbidden_what_is_not_theirs(
+    parley: ParleyProcess, alice: Client, things: dict[str, str], kind: str
+) -> None:
+    stranger = parley.user("mallory") if kind == "user" else parley.visitor()
+    before = state(alice, things)
+
+    answers = {
+        f"{route} {way.path}": request(parley, route, way, things, stranger.token) for route, way in ways(foreign=True)
+    }
+
+    assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(answers, 403)
+    assert [route for route, answer in answers.items() if _SECRET in answer.text] == []
+    assert state(alice, things) == before
+
+
+@pytest.mark.parametrize("kind", ["user", "visitor"])
+def test_a_stranger_sees_only_their_own(
+    parley: ParleyProcess, alice: Client, things: dict[str, str], kind: str
+) -> None:
+    stranger = parley.user("mallory-too") if kind == "user" else parley.visitor()
+    before = state(alice, things)
+
+    for route, way in ways(foreign=False):
+        answer = request(parley, route, way, things, stranger.token)
+
+        assert answer.is_success, (route, answer.text)
+        told = [name for name, value in things.items() if value in answer.text]
+        assert (told, _SECRET in answer.text) == ([], False), route
+    assert state(alice, things) == before
+
+
+def tokens(secret: str, alice: str) -> dict[str, str | None]:
+    """Tokens that are no good, though they speak of Alice."""
+    claims = jwt.decode(alice, options={"verify_signature": False})
+    head, body, signature = alice.split(".")
+    return {
+        "none": None,
+        "empty": "",
+        "garbage": "garbage",
+        "expired": jwt.encode(claims | {"exp": int(time.time()) - 3600}, secret, "HS256"),
+        "unsigned": jwt.encode(claims, "", "none"),
+        "wrong key": jwt.encode(claims, "w" * 48, "HS256"),
+        "tampered": f"{head}.{body[:-4]}AAAA.{signature}",
+        "stripped": f"{head}.{body}.",
+    }
+
+
+@pytest.mark.parametrize(
+    "which", ["none", "empty", "garbage", "expired", "unsigned", "wrong key", "tampered", "stripped"]
+)
+def test_without_a_good_token_nobody_gets_in(
+    parley: ParleyProcess, alice: Client, things: dict[str, str], which: str
+) -> None:
+    token = tokens(_secret_of(parley), alice.token)[which]
+    before = state(alice, things)
+
+    answers = {route: request(parley, route, way, things, token) for route, way in ways(public=False)}
+
+    assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(answers, 401)
+    assert all("WWW-Authenticate" in answer.headers for answer in answers.values())
+    assert [route for route, answer in answers.items() if _SECRET in answer.text] == []
+    assert state(alice, things) == before
+
+
+def test_what_is_public_answers_without_a_token(parley: ParleyProcess, things: dict[str, str]) -> None:
+    answers = {route: request(parley, route, way, things, None) for route, way in ways(public=True)}
+
+    assert {route: answer.status_code for route, answer in answers.items() if not answer.is_success} == {}
+    assert [route for route, answer in answers.items() if _SECRET in answer.text] == []
+
+
+def test_the_owner_gets_in_by_the_same_ways(parley: ParleyProcess, alice: Client, things: dict[str, str]) -> None:
+    """Else the walk would prove nothing: what is refused to strangers must be there."""
+    harmless = [(route, way) for route, way in ways(foreign=True) if route.endswith(" GET")]
+
+    answers = {way.path: request(parley, route, way, things, alice.token).status_code for route, way in harmless}
+
+    assert answers.pop("/api/v1/conversations/{deleted}") == 404
+    assert answers.pop("/api/v1/replies/{reply}/events?after=999999") == 204
+    assert set(answers.values()) == {200}
+
+
+def _secret_of(parley: ParleyProcess) -> str:
+    return str(parley.settings.get("PARLEY_SECRET_KEY") or Path(parley.data_dir, "secret_key").read_text().strip())
