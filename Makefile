@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach v,3.12 3.13 3.11,$(shell python$(v) --version >/
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format bench up down lock clean
+.PHONY: run test check format bench autobahn up down lock clean
 
 run: .venv/run.stamp ## Serve at http://127.0.0.1:8000 on the embedded default
 	@exec $(BIN)/parley serve --migrate
@@ -25,6 +25,9 @@ format: .venv/dev.stamp ## Format, and mend what lint can mend
 
 bench: .venv/dev.stamp ## Measure, as ratios taken in one run
 	$(BIN)/python -m benchmarks
+
+autobahn: .venv/dev.stamp ## Autobahn's fuzzing client against the WebSockets: WSTEST=its program, see tests/autobahn.py
+	$(BIN)/python -m tests.autobahn $(WSTEST)
 
 COMPOSE := docker compose --file deploy/compose.yaml
 
@@ -60,4 +63,4 @@ lock: ## Resolve the dependencies anew (needs uv)
 	$(UV_COMPILE) -c requirements.lock --group dev -o requirements-dev.lock
 
 clean: ## Remove what the commands above made, the data of `make run` excepted
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .autobahn

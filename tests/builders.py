@@ -13,6 +13,7 @@ from domain.identity import Principal, PrincipalKind
 from domain.limits import Limits
 from domain.replies import Outcome, Reply, ReplyStatus
 from domain.rooms import Room
+from domain.sessions import OWN, Lifetime, Session
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ALICE = Principal(PrincipalKind.USER, "alice")
@@ -27,6 +28,21 @@ def later(minutes: float = 1) -> datetime:
 def a_room(owner: Principal = ALICE, name: str = "Room", **given: Any) -> Room:
     options: dict[str, Any] = {"metadata": {}, "rooms_so_far": 0, "limits": Limits(), "now": NOW, "id": uuid4()} | given
     return Room.open(owner=owner, name=name, **options)
+
+
+def a_session(owner: Principal = ALICE, binding: str = OWN, **given: Any) -> Session:
+    defaults: dict[str, Any] = {
+        "id": uuid4(),
+        "room_id": None,
+        "conversation_id": None,
+        "agent": None,
+        "context": {},
+        "metadata": {},
+        "lifetime": Lifetime(),
+        "limits": Limits(),
+        "now": NOW,
+    }
+    return Session.open(owner=owner.key, binding=binding, **(defaults | given))
 
 
 def a_conversation(owner: Principal = ALICE, **given: Any) -> Conversation:

@@ -24,6 +24,10 @@ TERMINAL = {"reply.completed", "reply.cancelled", "reply.failed", "reply.timed_o
 _PATIENCE = 600
 """Seconds that a command may take: rebuilding a hundred thousand documents takes some."""
 
+# Tests come as many visitors from one address, and do much in little time.
+_RATES = ("ASK_VISITOR", "SOCKET_MESSAGE", "ROOMS_VISITOR", "VISITORS")
+_SETTINGS: dict[str, object] = {"PARLEY_OFFLINE_PAUSE": 0} | {f"PARLEY_RATE_{rate}": "none" for rate in _RATES}
+
 _PARLEY = str(Path(sys.executable).with_name("parley"))
 
 
@@ -130,7 +134,7 @@ class ParleyProcess(Process):
     def __init__(self, data_dir: Path, *arguments: str, **settings: object) -> None:
         self.data_dir = data_dir
         self.port = free_port()
-        settings = {"PARLEY_DATA_DIR": data_dir, "PARLEY_PORT": self.port, "PARLEY_OFFLINE_PAUSE": 0} | settings
+        settings = _SETTINGS | {"PARLEY_DATA_DIR": data_dir, "PARLEY_PORT": self.port} | settings
         super().__init__("serve", "--migrate", *arguments, **settings)
         self.clients: list[Client] = []
 

@@ -14,6 +14,7 @@ from domain.conversations import Conversation, Message
 from domain.deletions import Deletion
 from domain.replies import Reply
 from domain.rooms import Room
+from domain.sessions import Session
 
 
 def room_document(
@@ -71,6 +72,9 @@ def message_document(message: Message) -> Document:
         "sources": message.sources,
         "error": message.error,
         "metadata": message.metadata,
+        "parent_id": message.parent_id,
+        "alternatives": message.alternatives,
+        "feedback": message.feedback,
         "created_at": message.created_at,
     }
 
@@ -96,6 +100,41 @@ def reply_document(reply: Reply) -> Document:
     }
 
 
+def asked_document(question: Message, reply: Reply) -> Document:
+    """A question as it was taken, and the reply that will answer it."""
+    return {"message": message_document(question), "reply": reply_document(reply)}
+
+
+def regenerated_document(reply: Reply) -> Document:
+    """The reply that is to be another version of an answer."""
+    return {"reply": reply_document(reply)}
+
+
+def session_document(session: Session, now: datetime) -> Document:
+    """A session as it stands at `now`: `open`, `closed` or `expired`."""
+    if session.closed_at is not None:
+        status = "expired" if session.close_reason == "expired" else "closed"
+    else:
+        status = "open" if now < session.expires_at else "expired"
+    return {
+        "id": session.id,
+        "status": status,
+        "room_id": session.room_id,
+        "conversation_id": session.conversation_id,
+        "agent": session.agent,
+        "context": session.context,
+        "metadata": session.metadata,
+        "rating": session.rating,
+        "rating_comment": session.rating_comment,
+        "created_at": session.created_at,
+        "active_at": session.active_at,
+        "expires_at": session.expires_at,
+        "ends_at": session.ends_at,
+        "closed_at": session.closed_at,
+        "close_reason": session.close_reason,
+    }
+
+
 def deletion_document(deletion: Deletion) -> Document:
     """What a deletion took."""
     return {
@@ -108,6 +147,6 @@ def deletion_document(deletion: Deletion) -> Document:
     }
 
 
-def page_document(items: Sequence[Document], *, total: int, limit: int, offset: int) -> Document:
-    """A page of a list."""
+def page_document(items: Sequence[Document], *, total: int, limit: int, offset: int | None) -> Document:
+    """A page of a list; one that was found by a cursor has no offset."""
     return {"items": list(items), "total": total, "limit": limit, "offset": offset}

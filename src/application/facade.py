@@ -6,22 +6,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
+from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
     ChangeConversationHandler,
     DeleteConversationHandler,
     RestoreConversationHandler,
     StartConversationHandler,
 )
-from application.ports.persistence import Model, Reader, ReadModels, Snapshots
+from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
+from application.idempotency import Idempotency
+from application.ports.persistence import Model, Reader, ReadModels, SessionReader, Snapshots
 from application.ports.runtime import Tokens
 from application.projections import RebuildProjections, VerifyProjections
+from application.rates import RateLimits
 from application.relay import Relay
 from application.replies.ending import CancelReplyHandler
 from application.replies.generating import GenerateReply
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
-from application.visitors.commands import WelcomeVisitorHandler
+from application.sessions.asking import AskInSessionHandler
+from application.sessions.commands import (
+    ChangeContextHandler,
+    ClearHistoryHandler,
+    CloseExpiredSessions,
+    CloseSessionHandler,
+    OpenSessionHandler,
+    RateSessionHandler,
+    ResetSessionHandler,
+    StopSessionHandler,
+    TouchSessionHandler,
+)
+from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.agents import Agents
 
 
@@ -44,6 +60,40 @@ class ConversationCommands:
     delete: DeleteConversationHandler
     restore: RestoreConversationHandler
     ask: AskQuestionHandler
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCommands:
+    """What can be done to messages."""
+
+    edit: EditQuestionHandler
+    select: SelectVersionHandler
+    give_feedback: GiveFeedbackHandler
+    take_feedback_back: TakeFeedbackBackHandler
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCommands:
+    """What can be done to sessions; `close_expired` is anybody's who has the time."""
+
+    open: OpenSessionHandler
+    ask: AskInSessionHandler
+    touch: TouchSessionHandler
+    change_context: ChangeContextHandler
+    reset: ResetSessionHandler
+    stop: StopSessionHandler
+    clear: ClearHistoryHandler
+    rate: RateSessionHandler
+    close: CloseSessionHandler
+    close_expired: CloseExpiredSessions
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorCommands:
+    """What can be done about visitors."""
+
+    welcome: WelcomeVisitorHandler
+    claim: ClaimVisitorHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +130,18 @@ class Application:
 
     rooms: RoomCommands
     conversations: ConversationCommands
+    messages: MessageCommands
     replies: ReplyCommands
-    welcome_visitor: WelcomeVisitorHandler
+    sessions: SessionCommands
+    visitors: VisitorCommands
     read: Reader
+    read_sessions: SessionReader
     read_models: ReadModelTools | None
     """None where queries are answered from the write tables."""
     relay: Relay
     tokens: Tokens
+    rates: RateLimits
+    idempotency: Idempotency
     agents: Agents
     parts: Mapping[str, Callable[[], str]]
     """What Parley stands on; each call says in a line what answers, or raises Unavailable."""

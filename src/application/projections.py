@@ -14,9 +14,9 @@ _BATCH = 500
 
 _ROOM_EVENTS = frozenset({"RoomOpened", "RoomChanged", "RoomDeleted", "RoomRestored"})
 _CONVERSATION_EVENTS = frozenset(
-    {"ConversationStarted", "ConversationChanged", "ConversationDeleted", "ConversationRestored"}
+    {"ConversationStarted", "ConversationChanged", "ConversationDeleted", "ConversationRestored", "HistoryChanged"}
 )
-_MESSAGE_EVENTS = frozenset({"MessagePosted", "MessageSuperseded"})
+_MESSAGE_EVENTS = frozenset({"MessagePosted", "MessageSuperseded", "MessageChanged"})
 
 
 @dataclass(slots=True)
@@ -88,15 +88,19 @@ class Projector:
         }
         if rooms:
             changed += self.snapshots.of(Model.ROOMS, rooms)
-        if messages:
-            changed += self.snapshots.of(Model.MESSAGES, messages)
-        if changed:
-            self.models.save(changed)
+        # A whole history may have changed at once: no more of it is in memory than a batch.
+        left = list(messages)
+        while left or changed:
+            self.models.save([*changed, *(self.snapshots.of(Model.MESSAGES, left[:_BATCH]) if left else ())])
+            changed, left = [], left[_BATCH:]
 
     def _project_events(self, events: Sequence[RecordedEvent]) -> None:
         rooms = {event.subject_id for event in events if event.name in _ROOM_EVENTS}
         conversations = {event.subject_id for event in events if event.name in _CONVERSATION_EVENTS | _MESSAGE_EVENTS}
         messages = {UUID(str(event.payload["message_id"])) for event in events if event.name in _MESSAGE_EVENTS}
+        for event in events:
+            if event.name == "HistoryChanged":
+                messages.update(self.snapshots.messages_from(event.subject_id, event.payload["from_position"]))
         known: dict[UUID, Snapshot] = {}
         for snapshot in (snapshot for event in events for snapshot in event.known):
             if snapshot.id not in known or known[snapshot.id].version < snapshot.version:

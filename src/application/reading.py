@@ -131,6 +131,9 @@ class DegradingReader:
     def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document:
         return self._ask(lambda reader: reader.messages(conversation_id, principal, page))
 
+    def versions(self, message_id: UUID, principal: Principal, page: Page) -> Document:
+        return self._ask(lambda reader: reader.versions(message_id, principal, page))
+
     def reply(self, reply_id: UUID, principal: Principal) -> Document:
         """As the port says, and whoever sees here that it has ended finds its message in the history."""
         reply = self.fallback.reply(reply_id, principal)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,8 @@ from domain.events import (
     ConversationDeleted,
     ConversationRestored,
     ConversationStarted,
+    HistoryChanged,
+    MessageChanged,
     MessagePosted,
     MessageSuperseded,
     Recorder,
@@ -37,12 +40,21 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
+class Rating(StrEnum):
+    """What somebody thinks of an answer."""
+
+    UP = "up"
+    DOWN = "down"
+
+
 @dataclass(eq=False, kw_only=True)
 class Message:
     """One message at its position, 1 being the first.
 
-    An answer that was regenerated is `superseded_by` the newer reply at the same position and
-    is no longer part of the history; `version` counts the answers at one position from 1.
+    It follows the message `parent_id`, and so do its `alternatives` other versions: answers that were
+    regenerated, questions that were edited. What is not on the current branch is no part of the history and
+    `superseded_by` the message that is there in its place, or in the place of the one it follows from.
+    `version` numbers all messages at one position of a conversation, on any branch, from 1.
     """
 
     id: UUID
@@ -58,15 +70,38 @@ class Message:
     sources: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, str] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    parent_id: UUID | None = None
     superseded_by: UUID | None = None
+    alternatives: int = 0
+    feedback: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where the way to a message leaves the current branch.
+
+    `path` leads from there to the message, its last; it is empty for a message of the current branch.
+    `leaving` are the messages of the current branch from there on, or from that message on.
+    """
+
+    path: Sequence[Message]
+    leaving: Sequence[Message]
+
+    @property
+    def position(self) -> int:
+        """The first position at which the branches differ."""
+        return (self.path or self.leaving)[0].position
 
 
 @dataclass(eq=False, kw_only=True)
 class Conversation(Recorder):
     """A thread of one owner, in a room or on its own.
 
-    Positions are given out once and never reused. `live_reply_id` is the reply in the making:
-    while there is one, no other question is taken. `last_message` is `{role, preview, created_at}`.
+    Its messages are a tree, of which one branch is current: the history, at the positions 1, 2, 3, …
+    `head_id` is its last message, `last_message` that one's `{role, preview, created_at}`. `reached` is the highest
+    position that another branch may have; None as long as there was but one. `live_reply_id` is the reply in the
+    making: while there is one, no other question is taken and the branch stays. `forgotten` holds, by agent, the
+    first position that it sees.
     """
 
     id: UUID
@@ -81,6 +116,9 @@ class Conversation(Recorder):
     next_position: int = 1
     message_count: int = 0
     live_reply_id: UUID | None = None
+    head_id: UUID | None = None
+    reached: int | None = None
+    forgotten: dict[str, int] | None = None
     last_message: dict[str, Any] | None = None
     deletion_id: UUID | None = None
     version: int = 1
@@ -148,33 +186,107 @@ class Conversation(Recorder):
         agents: Agents,
         limits: Limits,
         now: datetime,
+        session_id: UUID | None = None,
+        taken: tuple[int, int] = (0, 0),
     ) -> tuple[Message, Reply]:
         """Take a question and queue its reply at the position after it.
 
-        `live_replies` counts the owner's replies in the making, everywhere. Raises Invalid,
+        `live_replies` counts the owner's replies in the making, everywhere; `taken` the messages that other
+        branches have at the two positions, if the conversation `retraces` any. Raises Invalid,
         Conflict `reply_in_progress`, or Limited `too_many_live_replies`.
         """
         text = limits.text("content", content, limits.message)
         answering = agents.named(agent if agent is not None else self.agent).name
         self.require_no_live_reply()
         _require_slot(live_replies, limits)
-        question = Message(
-            id=message_id,
-            conversation_id=self.id,
-            owner=self.owner,
-            position=self.next_position,
-            role=Role.USER,
-            content=text,
-            created_at=now,
-        )
-        self.next_position += 2
         if not self.title:
             self.title = _shortened(text, _TITLE_FROM_QUESTION)
-        self._take(question, now)
-        return question, self._queue_reply(reply_id, question.position + 1, 1, answering, now)
+        question = self._question(message_id, text, self.next_position, taken[0], self.head_id, now)
+        return question, self._queue_reply(
+            reply_id, question.position + 1, taken[1] + 1, question.id, agent=answering, session_id=session_id, now=now
+        )
+
+    def edit(
+        self,
+        question: Message,
+        content: str,
+        *,
+        message_id: UUID,
+        reply_id: UUID,
+        agent: str | None,
+        fork: Fork,
+        versions: Sequence[Message],
+        taken: tuple[int, int],
+        live_replies: int,
+        agents: Agents,
+        limits: Limits,
+        now: datetime,
+    ) -> tuple[Message, Reply]:
+        """Take another version of a question, on whatever branch it is, and queue its reply: a new branch begins.
+
+        What follows the question leaves the history and is kept. `fork` leads to the question, `versions` are
+        those there are, itself included; `taken` counts the messages at its position and at the next one.
+        Raises Invalid, Conflict `not_a_question` or `reply_in_progress`, or Limited `too_many_live_replies`.
+        """
+        text = limits.text("content", content, limits.message)
+        answering = agents.named(agent if agent is not None else self.agent).name
+        if question.role is not Role.USER:
+            raise Conflict("not_a_question", "Only a question can be edited.")
+        self.require_no_live_reply()
+        _require_slot(live_replies, limits)
+        entering = fork.path[:-1]
+        self._branch_off(fork, entering, (entering[0].id if entering else message_id), now)
+        edited = self._question(message_id, text, question.position, taken[0], question.parent_id, now)
+        for version in (*versions, edited):
+            version.alternatives = len(versions)
+        return edited, self._queue_reply(
+            reply_id, edited.position + 1, taken[1] + 1, edited.id, agent=answering, session_id=None, now=now
+        )
+
+    def select(self, fork: Fork, following: Sequence[Message], now: datetime) -> None:
+        """Make the branch through a message the current one, to which `fork` leads.
+
+        Of what is `following` it, on any branch, that comes back which was there last. Raises Conflict
+        `reply_in_progress`. A message of the current branch changes nothing.
+        """
+        self.require_no_live_reply()
+        if not fork.path:
+            return
+        entering = [*fork.path, *_last_seen(fork.path[-1], following)]
+        self._branch_off(fork, entering, entering[0].id, now)
+        head = entering[-1]
+        self.next_position = head.position + 1
+        self._end_with(head)
+
+    def give_feedback(
+        self, answer: Message, rating: Rating, comment: str | None, *, limits: Limits, now: datetime
+    ) -> None:
+        """Note what somebody thinks of an answer, in place of what was noted before.
+
+        Raises Conflict `not_an_answer`, or Invalid for a comment that is empty or too long.
+        """
+        _require_answer(answer)
+        said = limits.text("comment", comment, limits.comment) if comment is not None else None
+        answer.feedback = {"rating": rating.value, "comment": said, "given_at": now.isoformat()}
+        self._note_change(answer, now)
+
+    def take_feedback_back(self, answer: Message, now: datetime) -> None:
+        """Forget the feedback, if there is any; raises Conflict `not_an_answer`."""
+        _require_answer(answer)
+        if answer.feedback is not None:
+            answer.feedback = None
+            self._note_change(answer, now)
 
     def regenerate(
-        self, answer: Message, *, reply_id: UUID, versions: int, live_replies: int, limits: Limits, now: datetime
+        self,
+        answer: Message,
+        *,
+        reply_id: UUID,
+        versions: int,
+        live_replies: int,
+        limits: Limits,
+        now: datetime,
+        session_id: UUID | None = None,
     ) -> Reply:
         """Queue a new version of the last answer; the old one leaves the history and is kept.
 
@@ -188,12 +300,21 @@ class Conversation(Recorder):
         answer.superseded_by = reply_id
         self.message_count -= 1
         self.record(MessageSuperseded(subject_id=self.id, at=now, message_id=answer.id, position=answer.position))
-        return self._queue_reply(reply_id, answer.position, versions + 1, answer.agent or self.agent, now)
+        return self._queue_reply(
+            reply_id,
+            answer.position,
+            versions + 1,
+            answer.parent_id,
+            agent=answer.agent or self.agent,
+            session_id=session_id,
+            now=now,
+        )
 
-    def take_answer(self, reply: Reply, now: datetime, *, instead_of: Message | None = None) -> Message:
+    def take_answer(self, reply: Reply, now: datetime, *, versions: Sequence[Message] = ()) -> Message:
         """The message that an ended reply leaves, at the position kept for it; its text may be empty.
 
-        `instead_of` is the answer that gave way to it. It comes back when the reply has no text.
+        `versions` are the other answers to the same question. The one that gave way to it comes back when the
+        reply has no text.
         """
         message = Message(
             id=reply.id,
@@ -208,10 +329,16 @@ class Conversation(Recorder):
             sources=reply.sources,
             error=reply.error,
             metadata=reply.metadata,
+            parent_id=reply.parent_id,
+            alternatives=len(versions),
             created_at=now,
         )
         if self.live_reply_id == reply.id:
             self.live_reply_id = None
+        for version in versions:
+            version.alternatives = len(versions)
+            self.record(MessageChanged(subject_id=self.id, at=now, message_id=version.id, position=version.position))
+        instead_of = next((version for version in versions if version.superseded_by == reply.id), None)
         if instead_of is not None and not reply.text:
             message.superseded_by = instead_of.id
             instead_of.superseded_by = None
@@ -232,6 +359,11 @@ class Conversation(Recorder):
             )
 
     @property
+    def retraces(self) -> bool:
+        """Whether the next question goes where other branches have been."""
+        return self.reached is not None and self.next_position <= self.reached
+
+    @property
     def final_message_count(self) -> int:
         """How many messages it holds once the reply in the making, if there is one, has ended."""
         return self.message_count + (self.live_reply_id is not None)
@@ -249,7 +381,66 @@ class Conversation(Recorder):
         self.updated_at = now
         self.record(ConversationRestored(subject_id=self.id, at=now))
 
-    def _queue_reply(self, reply_id: UUID, position: int, version: int, agent: str, now: datetime) -> Reply:
+    def forget(self, agent: str | None, agents: Agents) -> None:
+        """Have an agent, or all of them (None), no longer see what has been said so far; the history stays.
+
+        Raises Invalid for an agent that is not there.
+        """
+        names = [agents.named(agent).name] if agent is not None else list(agents)
+        self.forgotten = {**(self.forgotten or {}), **dict.fromkeys(names, self.next_position)}
+
+    def seen_from(self, agent: str) -> int:
+        """The first position that an agent sees."""
+        return (self.forgotten or {}).get(agent, 1)
+
+    def hand_over(self, owner: str, now: datetime) -> None:
+        """Become somebody else's, with all its messages."""
+        self.owner = owner
+        self.updated_at = now
+        self.record(HistoryChanged(subject_id=self.id, at=now, from_position=1))
+
+    def _question(
+        self, message_id: UUID, text: str, position: int, taken: int, parent_id: UUID | None, now: datetime
+    ) -> Message:
+        question = Message(
+            id=message_id,
+            conversation_id=self.id,
+            owner=self.owner,
+            position=position,
+            version=taken + 1,
+            role=Role.USER,
+            content=text,
+            parent_id=parent_id,
+            created_at=now,
+        )
+        self.next_position = position + 2
+        self._take(question, now)
+        return question
+
+    def _branch_off(self, fork: Fork, entering: Sequence[Message], by: UUID, now: datetime) -> None:
+        """Leave the current branch for another one, which begins with the message `by`."""
+        self.reached = max(self.reached or 0, self.next_position - 1)
+        for message in fork.leaving:
+            message.superseded_by = by
+        for message in entering:
+            message.superseded_by = None
+        self.message_count += len(entering) - len(fork.leaving)
+        if self.forgotten is not None:
+            # Beyond the fork other things were said than those that an agent was to forget.
+            self.forgotten = {agent: min(first, fork.position) for agent, first in self.forgotten.items()}
+        self.record(HistoryChanged(subject_id=self.id, at=now, from_position=fork.position))
+
+    def _queue_reply(
+        self,
+        reply_id: UUID,
+        position: int,
+        version: int,
+        parent_id: UUID | None,
+        *,
+        agent: str,
+        session_id: UUID | None,
+        now: datetime,
+    ) -> Reply:
         self.live_reply_id = reply_id
         return Reply.queue(
             id=reply_id,
@@ -257,19 +448,49 @@ class Conversation(Recorder):
             owner=self.owner,
             position=position,
             version=version,
+            parent_id=parent_id,
             agent=agent,
+            session_id=session_id,
+            # What is answered is seen in any case.
+            window_from=min(self.seen_from(agent), position - 1),
             now=now,
         )
 
     def _take(self, message: Message, now: datetime) -> None:
         self.message_count += 1
         self.last_activity_at = now
+        self._end_with(message)
+        self.record(MessagePosted(subject_id=self.id, at=now, message_id=message.id, position=message.position))
+
+    def _end_with(self, message: Message) -> None:
+        self.head_id = message.id
         self.last_message = {
             "role": message.role.value,
             "preview": _shortened(message.content, _PREVIEW),
             "created_at": message.created_at.isoformat(),
         }
-        self.record(MessagePosted(subject_id=self.id, at=now, message_id=message.id, position=message.position))
+
+    def _note_change(self, message: Message, now: datetime) -> None:
+        self.updated_at = now  # A message only changes together with its conversation.
+        self.record(MessageChanged(subject_id=self.id, at=now, message_id=message.id, position=message.position))
+
+
+def _last_seen(message: Message, following: Sequence[Message]) -> Iterator[Message]:
+    """Those that were on the current branch when `message` was last on it.
+
+    What gave way to another version of itself was not, nor what leads on from there.
+    """
+    after: defaultdict[UUID | None, dict[UUID, Message]] = defaultdict(dict)
+    for each in following:
+        after[each.parent_id][each.id] = each
+    while versions := after.get(message.id):
+        message = max(versions.values(), key=lambda each: (each.superseded_by not in versions, each.version))
+        yield message
+
+
+def _require_answer(message: Message) -> None:
+    if message.role is not Role.ASSISTANT:
+        raise Conflict("not_an_answer", "Only an answer takes feedback.")
 
 
 def _require_slot(live_replies: int, limits: Limits) -> None:

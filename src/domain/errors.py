@@ -45,6 +45,11 @@ class Invalid(ParleyError):
         super().__init__(
             f"{first_field}: {first_problem}", fields={name: [problem] for name, problem in fields.items()}
         )
+        self.fields = dict(fields)
+
+    def renamed(self, names: Mapping[str, str]) -> Invalid:
+        """The same in the words of a wire that calls some fields otherwise."""
+        return Invalid({names.get(name, name): problem for name, problem in self.fields.items()})
 
 
 class Unauthenticated(ParleyError):

@@ -57,7 +57,15 @@ class MessagePosted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSuperseded(Event):
-    """An answer left the history for a new version of itself."""
+    """An answer left the history for another version of itself."""
+
+    message_id: UUID
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageChanged(Event):
+    """A message has other feedback, or more versions beside it."""
 
     message_id: UUID
     position: int
@@ -76,6 +84,24 @@ class ReplyEnded(Event):
 
     conversation_id: UUID
     status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryChanged(Event):
+    """The messages of a conversation are others from a position on: another branch, or another owner."""
+
+    from_position: int
+
+
+class SessionOpened(Event):
+    """A principal sits down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed(Event):
+    """A session is over."""
+
+    reason: str
 
 
 class Recorder:

@@ -14,17 +14,23 @@ from domain.errors import Invalid
 class Limits:
     """Bounds on what one principal may store and run.
 
-    Lengths count Unicode code points, `metadata_bytes` the UTF-8 bytes of the compact JSON.
-    Sources: the chat-room seed (names, metadata, rooms, streams), the JWT seed (messages, history).
+    Lengths count Unicode code points, `metadata_bytes` the UTF-8 bytes of the compact JSON. `history` messages
+    are shown to the model, the `recent` ones to a client that comes back.
+    Sources: the chat-room seed (names, metadata, rooms, streams), the JWT seed (messages, history), the
+    WebSocket seed (messages on a socket, recent ones, sessions).
     """
 
     room_name: int = 100
     conversation_title: int = 200
     metadata_bytes: int = 10 * 1024
     message: int = 5_000
+    socket_message: int = 2_000
+    comment: int = 1_000
     rooms: int = 50
+    sessions: int = 100
     live_replies: int = 5
     history: int = 20
+    recent: int = 50
 
     def text(self, field: str, value: str, at_most: int) -> str:
         """`value` stripped of surrounding white space; raises Invalid when 0 or more than `at_most` are left."""
@@ -37,41 +43,39 @@ class Limits:
             raise Invalid({field: "Must be valid Unicode text without the NUL character."})
         return stripped
 
-    def metadata(self, value: Mapping[str, object]) -> dict[str, object]:
-        """A copy of `value`; raises Invalid for what not every store and reader of JSON keeps as it is.
+    def metadata(self, value: Mapping[str, object], field: str = "metadata") -> dict[str, object]:
+        """A copy of `value`; raises Invalid, naming `field`, for what not every store or reader of JSON keeps.
 
         That is more than `metadata_bytes`, 32 levels, numbers that are not finite or need over 64 bits
         (RFC 8259, section 6), lone surrogates and NUL.
         """
-        _require_portable(value, 1)
+        _require_portable(field, value, 1)
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > self.metadata_bytes:
-            raise Invalid(
-                {"metadata": f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."}
-            )
+            raise Invalid({field: f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."})
         return dict(value)
 
 
 _LEVELS = 32
 
 
-def _require_portable(value: object, level: int) -> None:
+def _require_portable(field: str, value: object, level: int) -> None:
     if level > _LEVELS:
-        raise Invalid({"metadata": f"Must not be nested deeper than {_LEVELS} levels."})
+        raise Invalid({field: f"Must not be nested deeper than {_LEVELS} levels."})
     match value:
         case str() if not _is_text(value):
-            raise Invalid({"metadata": "Must hold valid Unicode text without the NUL character."})
+            raise Invalid({field: "Must hold valid Unicode text without the NUL character."})
         case float() if not math.isfinite(value):
-            raise Invalid({"metadata": "Must not hold NaN or Infinity."})
+            raise Invalid({field: "Must not hold NaN or Infinity."})
         case int() if not -(2**63) <= value < 2**64:
-            raise Invalid({"metadata": "Must not hold whole numbers of more than 64 bits."})
+            raise Invalid({field: "Must not hold whole numbers of more than 64 bits."})
         case Mapping():
             for key, member in value.items():
-                _require_portable(key, level)
-                _require_portable(member, level + 1)
+                _require_portable(field, key, level)
+                _require_portable(field, member, level + 1)
         case list():
             for member in value:
-                _require_portable(member, level + 1)
+                _require_portable(field, member, level + 1)
         case _:
             pass
 

@@ -61,9 +61,11 @@ class Outcome:
 class Reply(Recorder):
     """One reply and the right to write it.
 
-    `epoch` is a fencing token: each claim raises it, and whoever writes under an older one is
-    refused. `text` is the last checkpoint while running. `position` and `version` are the place
-    the finished message takes; that message has the reply's own id.
+    `parent_id` is the message that it answers, `session_id` the session it was asked in, whose context the
+    agent is told, `window_from` the first position that the agent sees of the history. `epoch` is a fencing
+    token: each claim raises it, and whoever writes under an older one is refused. `text` is the last checkpoint
+    while running. `position` and `version` are the place the finished message takes; that message has the
+    reply's own id.
 
     `seq_ceiling` bounds the log from above: no owner has ever written an event numbered
     `seq_ceiling` or more. Whoever takes over after the log itself was lost goes on from there,
@@ -77,6 +79,9 @@ class Reply(Recorder):
     agent: str
     created_at: datetime
     version: int = 1
+    parent_id: UUID | None = None
+    session_id: UUID | None = None
+    window_from: int | None = None
     status: ReplyStatus = ReplyStatus.QUEUED
     text: str = ""
     epoch: int = 0
@@ -93,7 +98,18 @@ class Reply(Recorder):
 
     @classmethod
     def queue(
-        cls, *, id: UUID, conversation_id: UUID, owner: str, position: int, version: int, agent: str, now: datetime
+        cls,
+        *,
+        id: UUID,
+        conversation_id: UUID,
+        owner: str,
+        position: int,
+        version: int,
+        parent_id: UUID | None,
+        agent: str,
+        session_id: UUID | None,
+        window_from: int = 1,
+        now: datetime,
     ) -> Reply:
         """A reply that waits for a worker, its place in the conversation reserved."""
         reply = cls(
@@ -102,7 +118,10 @@ class Reply(Recorder):
             owner=owner,
             position=position,
             version=version,
+            parent_id=parent_id,
             agent=agent,
+            session_id=session_id,
+            window_from=window_from,
             created_at=now,
         )
         reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id))

@@ -70,6 +70,12 @@ class Room(Recorder):
         self.updated_at = now
         self.record(RoomChanged(subject_id=self.id, at=now))
 
+    def hand_over(self, owner: str, now: datetime) -> None:
+        """Become somebody else's."""
+        self.owner = owner
+        self.updated_at = now
+        self.record(RoomChanged(subject_id=self.id, at=now))
+
     def delete(self, deletion: Deletion) -> None:
         """Go out of sight with `deletion`."""
         self.deletion_id = deletion.id

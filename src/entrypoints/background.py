@@ -115,12 +115,17 @@ class Writing:
 
 def upkeep(app: Application) -> dict[str, Chore]:
     """What whoever writes replies does beside it; any number of processes may, without stepping on each other."""
-    return {"reaper": (2.0, app.replies.reap), "sweeper": (1.0, app.replies.sweep)}
+    return {
+        "reaper": (2.0, app.replies.reap),
+        "sweeper": (1.0, app.replies.sweep),
+        "expired sessions": (30.0, app.sessions.close_expired),
+        "expired idempotency keys": (600.0, app.idempotency.forget_expired),
+    }
 
 
 def deliveries(app: Application) -> dict[str, Chore]:
     """What every process does that commits anything."""
-    chores: dict[str, Chore] = {"relay": (1.0, app.relay)}
+    chores: dict[str, Chore] = {"relay": (1.0, app.relay), "rate limits": (1.0, app.rates.look)}
     if isinstance(app.read, DegradingReader):
         chores["read models"] = (1.0, app.read.look)
     return chores

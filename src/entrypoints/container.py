@@ -10,31 +10,50 @@ from typing import TYPE_CHECKING, Any
 from dependency_injector import containers, providers
 
 from adapters.in_process.queue import InProcessQueue, InProcessSignals
+from adapters.in_process.rates import InProcessRateLimiter
 from adapters.in_process.reply_log import InProcessReplyLog
 from adapters.in_process.runtime import new_id, now
-from adapters.jwt.tokens import JwtTokens
+from adapters.in_process.topics import InProcessTopics
+from adapters.jwt.jwks import JwksKeys
+from adapters.jwt.keys import keys_in
+from adapters.jwt.tokens import FixedKeys, HostProduct, JwtTokens, PublicKeys
 from adapters.offline.documentation import Documentation
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
 from adapters.sql.clock import DatabaseClock
 from adapters.sql.engine import Database, open_database
+from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
+from adapters.sql.sessions import SqlSessionReader
 from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
+from application.conversations.asking import AskQuestionHandler, Posting, RegenerateReplyHandler
+from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
     ChangeConversationHandler,
     DeleteConversationHandler,
     RestoreConversationHandler,
     StartConversationHandler,
 )
-from application.facade import Application, ConversationCommands, ReadModelTools, ReplyCommands, RoomCommands
+from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
+from application.facade import (
+    Application,
+    ConversationCommands,
+    MessageCommands,
+    ReadModelTools,
+    ReplyCommands,
+    RoomCommands,
+    SessionCommands,
+    VisitorCommands,
+)
+from application.idempotency import Idempotency
 from application.ports.language import LanguageModel
 from application.ports.persistence import Outbox, Reader, ReadModels, Snapshots
-from application.ports.runtime import Misconfigured, Now, ReplyLog, ReplyQueue, Signals
+from application.ports.runtime import Misconfigured, Now, RateLimiter, ReplyLog, ReplyQueue, Signals, Topics
 from application.projections import Projector, RebuildProjections, VerifyProjections
+from application.rates import RateLimits
 from application.reading import DegradingReader
 from application.relay import Relay
 from application.replies.ending import CancelReplyHandler, ReplyEnding
@@ -42,7 +61,19 @@ from application.replies.generating import GenerateReply, Pace
 from application.replies.upkeep import ReapReplies, SweepReplies, WakeWorkers
 from application.replies.watching import ReplyWatcher
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
-from application.visitors.commands import WelcomeVisitorHandler
+from application.sessions.asking import AskInSessionHandler
+from application.sessions.commands import (
+    ChangeContextHandler,
+    ClearHistoryHandler,
+    CloseExpiredSessions,
+    CloseSessionHandler,
+    OpenSessionHandler,
+    RateSessionHandler,
+    ResetSessionHandler,
+    StopSessionHandler,
+    TouchSessionHandler,
+)
+from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.agents import BUILT_IN
 from entrypoints.settings import SettingError, Settings
 
@@ -73,6 +104,29 @@ def _fallback(settings: Settings) -> LanguageModel | None:
     if not settings.has_model or not settings.fallback:
         return None
     return OfflineResponder(preface=MODEL_AWAY, pause=settings.offline_pause)
+
+
+def _tokens(settings: Settings, clock: Now) -> JwtTokens:
+    host = HostProduct(
+        secrets=[settings.jwt_secret, *settings.jwt_secret_fallbacks] if settings.jwt_secret else [],
+        keys=_public_keys(settings),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        roles_claim=settings.jwt_roles_claim,
+    )
+    secrets = [settings.secret_key, *settings.secret_key_fallbacks]
+    return JwtTokens(secrets, host, clock, settings.jwt_leeway)
+
+
+def _public_keys(settings: Settings) -> PublicKeys | None:
+    if settings.jwt_jwks_url is not None:
+        return JwksKeys(settings.jwt_jwks_url)
+    if settings.jwt_public_key_file is None:
+        return None
+    try:
+        return FixedKeys(keys_in(settings.jwt_public_key_file))
+    except Misconfigured as wrong:
+        raise SettingError(f"PARLEY_JWT_PUBLIC_KEY_FILE: {wrong.message}") from None
 
 
 # What a URL chooses. Drivers are imported here because an installation without them need not load them.
@@ -182,12 +236,29 @@ def _signals(redis: RedisServer | None) -> Signals:
     return RedisSignals(redis)
 
 
+def _topics(redis: RedisServer | None) -> Topics:
+    if redis is None:
+        return InProcessTopics()
+    from adapters.redis.topics import RedisTopics
+
+    return RedisTopics(redis)
+
+
+def _rate_limiter(redis: RedisServer | None) -> RateLimiter:
+    if redis is None:
+        return InProcessRateLimiter()
+    from adapters.redis.rates import RedisRateLimiter
+
+    return RedisRateLimiter(redis)
+
+
 def _parts(
     pings: dict[str, Callable[[], str]],
     mongo: MongoServer | None,
     redis: RedisServer | None,
     reader: Reader,
     queue: Any,
+    rates: RateLimits,
 ) -> dict[str, Callable[[], str]]:
     if mongo is not None:
         pings["mongo"] = mongo.ping
@@ -196,6 +267,7 @@ def _parts(
     if redis is not None:
         pings["redis"] = redis.ping
         pings["workers"] = queue.ping
+        pings["rate limits"] = rates.check
     return pings
 
 
@@ -227,6 +299,10 @@ class Container(containers.DeclarativeContainer):
     read_models = providers.Singleton(_read_models, mongo)
     sql_reader = providers.Singleton(SqlReader, database)
     live_replies = providers.Singleton(SqlLiveReplies, database)
+    session_reader = providers.Singleton(SqlSessionReader, database, clock)
+    idempotency = providers.Singleton(
+        Idempotency, providers.Singleton(SqlIdempotencyKeys, database), clock, settings.provided.idempotency_lifetime
+    )
 
     # Runtime
     redis = providers.Singleton(_redis, settings)
@@ -234,11 +310,13 @@ class Container(containers.DeclarativeContainer):
     worker = providers.Singleton(_worker, settings, redis, queue)
     reply_log = providers.Singleton(_reply_log, settings, redis)
     signals = providers.Singleton(_signals, redis)
+    topics = providers.Singleton(_topics, redis)
+    rates = providers.Singleton(RateLimits, settings.provided.rates, providers.Singleton(_rate_limiter, redis), ids)
     reader = providers.Singleton(_reader, mongo, read_models, sql_reader, snapshots, outbox, signals, clock)
     relay = providers.Singleton(_relay, outbox, queue, reader)
     start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
     requirements = providers.Factory(_requirements, database, mongo, redis)
-    tokens = providers.Singleton(JwtTokens, settings.provided.secret_key, settings.provided.jwt_secret, clock)
+    tokens = providers.Singleton(_tokens, settings, clock)
 
     # Language
     model = providers.Singleton(_model, settings)
@@ -249,6 +327,10 @@ class Container(containers.DeclarativeContainer):
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
     cancel = providers.Singleton(CancelReplyHandler, start_work, signals, watch, ending, clock)
+    posting = providers.Singleton(Posting, cancel)
+    delete_conversation = providers.Singleton(DeleteConversationHandler, start_work, signals, ids, clock)
+    lifetime = settings.provided.session_lifetime
+    reset_session = providers.Singleton(ResetSessionHandler, start_work, clock, agents, lifetime)
     generate = providers.Singleton(
         GenerateReply,
         start_work,
@@ -279,9 +361,16 @@ class Container(containers.DeclarativeContainer):
             ConversationCommands,
             start=providers.Factory(StartConversationHandler, start_work, ids, clock, agents, limits),
             change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
-            delete=providers.Factory(DeleteConversationHandler, start_work, signals, ids, clock),
+            delete=delete_conversation,
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
-            ask=providers.Factory(AskQuestionHandler, start_work, cancel, ids, clock, agents, limits),
+            ask=providers.Factory(AskQuestionHandler, start_work, posting, ids, clock, agents, limits),
+        ),
+        messages=providers.Factory(
+            MessageCommands,
+            edit=providers.Factory(EditQuestionHandler, start_work, posting, ids, clock, agents, limits),
+            select=providers.Factory(SelectVersionHandler, start_work, clock),
+            give_feedback=providers.Factory(GiveFeedbackHandler, start_work, clock, limits),
+            take_feedback_back=providers.Factory(TakeFeedbackBackHandler, start_work, clock),
         ),
         replies=providers.Factory(
             ReplyCommands,
@@ -292,12 +381,32 @@ class Container(containers.DeclarativeContainer):
             sweep=providers.Factory(SweepReplies, live_replies, queue, clock),
             reap=providers.Factory(ReapReplies, live_replies, ending, generate.provided.writes, clock),
         ),
-        welcome_visitor=providers.Factory(
-            WelcomeVisitorHandler, start_work, tokens, ids, clock, settings.provided.visitor_lifetime
+        sessions=providers.Factory(
+            SessionCommands,
+            open=providers.Factory(OpenSessionHandler, start_work, ids, clock, agents, limits, lifetime),
+            ask=providers.Factory(AskInSessionHandler, start_work, posting, ids, clock, agents, limits, lifetime),
+            touch=providers.Factory(TouchSessionHandler, start_work, clock, lifetime),
+            change_context=providers.Factory(ChangeContextHandler, start_work, clock, limits, lifetime),
+            reset=reset_session,
+            stop=providers.Factory(StopSessionHandler, start_work, cancel),
+            clear=providers.Factory(ClearHistoryHandler, start_work, reset_session, delete_conversation),
+            rate=providers.Factory(RateSessionHandler, start_work, limits),
+            close=providers.Factory(CloseSessionHandler, start_work, clock),
+            close_expired=providers.Factory(CloseExpiredSessions, start_work, clock),
+        ),
+        visitors=providers.Factory(
+            VisitorCommands,
+            welcome=providers.Factory(
+                WelcomeVisitorHandler, start_work, tokens, ids, clock, settings.provided.visitor_lifetime
+            ),
+            claim=providers.Factory(ClaimVisitorHandler, start_work, clock, limits),
         ),
         read=reader,
+        read_sessions=session_reader,
         relay=relay,
         tokens=tokens,
+        rates=rates,
+        idempotency=idempotency,
         agents=agents,
         read_models=providers.Factory(_read_model_tools, snapshots, read_models),
         parts=providers.Factory(
@@ -309,6 +418,7 @@ class Container(containers.DeclarativeContainer):
             redis,
             reader,
             queue,
+            rates,
         ),
     )
 

@@ -24,12 +24,19 @@ from entrypoints.container import Container, close
 from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
-from entrypoints.starting import require_servers, settle_memory
+from entrypoints.starting import allow_files, require_servers, settle_memory
+from entrypoints.websocket.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
 _STALLED = 60.0
 """Seconds after which a client that neither sends nor takes what it asked for is given up."""
+
+_CONNECTIONS = 4000
+"""At once in one process, where it may have that many files open: while there are more, nobody is accepted."""
+
+_SOCKETS = 0.75
+"""The part of them that may be WebSockets, which stay: there is always room for requests."""
 
 _TAKE_OVER = 5.0
 """Seconds that a new server waits for one that was just killed to let go of the database."""
@@ -50,12 +57,14 @@ def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
     _require_free_port(settings)
     if settings.redis_url is not None and "PARLEY_SECRET_KEY" not in os.environ:
         log.warning("PARLEY_SECRET_KEY is not set: other machines will not know the tokens that this one issues.")
+    container.tokens()  # Refuses a key file that cannot be read.
     close(container)
     for thread in threading.enumerate():
         if thread.daemon:
             thread.join(2.0)  # The drivers': what a fork copies of them breaks when it goes on.
+    connections = min(_CONNECTIONS, allow_files() * 3 // 4)  # The rest are for servers and models.
     settle_memory()  # What no collection touches stays shared with the processes that are forked.
-    _Server(settings, workers).run()
+    _Server(settings, workers, connections).run()
 
 
 def migrated(container: Container) -> None:
@@ -97,9 +106,10 @@ def _shown(host: str) -> str:
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """gunicorn, configured here instead of by files and flags of its own."""
 
-    def __init__(self, settings: Settings, workers: int) -> None:
+    def __init__(self, settings: Settings, workers: int, connections: int) -> None:
         self._settings = settings
         self._workers = workers
+        self._connections = connections
         super().__init__()
 
     def load_config(self) -> None:
@@ -108,13 +118,16 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "bind": f"{_shown(settings.host)}:{settings.port}",
             "workers": self._workers,
             "worker_class": "entrypoints.server.Worker",
-            "worker_connections": 4000,
+            "worker_connections": self._connections,
             "keepalive": 30,
             "graceful_timeout": int(settings.shutdown_grace) + 5,
             "loglevel": "warning",
             "proc_name": "parley",
             "control_socket_disable": True,
+            # What proxies say is believed as far as PARLEY_PROXIES tells (see create_app), and never by gunicorn,
+            # which would by default let anybody on this machine say that a request came over HTTPS.
             "forwarder_headers": "",
+            "secure_scheme_headers": {},
             "when_ready": self._when_ready,
         }
         for name, value in options.items():
@@ -129,7 +142,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         if self._settings.redis_url is None:
             essential["worker"] = container.worker().ping
         flask = create_app(application, self._settings, container.ids(), essential)
-        flask.extensions["parley"] = _Process(container)
+        flask.extensions["parley"] = _Process(container, Sockets(int(self._connections * _SOCKETS)))
         return flask
 
     def _when_ready(self, arbiter: Any) -> None:
@@ -153,8 +166,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 class _Process:
     """One web process, with its worker where it is its own: what to start, and how to end without losing a word."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, sockets: Sockets) -> None:
         self._settings: Settings = container.settings()
+        self._sockets = sockets
         self._watcher = container.watch()
         self._reply_log = container.reply_log()
         self._app = app = container.application()
@@ -173,14 +187,15 @@ class _Process:
             self._writing.start()
 
     def stop(self, *, at_once: bool) -> None:
-        """Let this process's replies end within the grace period, tell the watchers, then end the streams.
+        """Let this process's replies end within the grace period, tell the watchers, then end streams and WebSockets.
 
-        Streams of replies that are written elsewhere end at once: their clients go on with another process.
+        Where replies are written elsewhere, they end at once: their clients go on with another process.
         """
         if self._writing is not None:
             self._writing.stop(0.0 if at_once else self._settings.shutdown_grace)
         self._watcher.stopping.set()
         self._reply_log.wake_all()
+        self._sockets.close_all()
         self._chores.stop()
         self._hearing.close()
         with suppress(Exception):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,16 +18,24 @@ from environs import Env, EnvError
 from marshmallow.validate import Length, OneOf, Range
 
 from domain.limits import Limits
+from domain.rate_limits import Rate, RateLimitPolicy
+from domain.sessions import Lifetime
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
-_NOT_OURS = {"PARLEY_OPENAI_API_KEY", "PARLEY_OPENAI_BASE_URL", "PARLEY_LIMITS"}
+_NOT_OURS = {"PARLEY_OPENAI_API_KEY", "PARLEY_OPENAI_BASE_URL", "PARLEY_LIMITS", "PARLEY_RATES"}
 
 _SCHEMES = {
     "PARLEY_DATABASE_URL": ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://"),
     "PARLEY_MONGO_URL": ("mongodb://", "mongodb+srv://"),
     "PARLEY_REDIS_URL": ("redis://", "rediss://", "unix://"),
 }
+
+_ORIGIN = re.compile(
+    r"https://(?!.*:443$)([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+    r"|http://(?!.*:80$)([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+)
+"""As browsers write them (RFC 6454, section 6.2)."""
 
 
 class SettingError(Exception):
@@ -45,8 +55,19 @@ class Settings:
     redis_url: str | None
     redis_prefix: str
     secret_key: str
+    secret_key_fallbacks: tuple[str, ...]
     jwt_secret: str | None
-    cookie_secure: bool
+    jwt_secret_fallbacks: tuple[str, ...]
+    jwt_jwks_url: str | None
+    jwt_public_key_file: Path | None
+    jwt_issuer: str | None
+    jwt_audience: str | None
+    jwt_leeway: float
+    jwt_roles_claim: str
+    cookie_secure: bool | None
+    """None: when the request came over HTTPS."""
+    proxies: int
+    allowed_origins: frozenset[str]
     visitor_days: int
     openai_api_key: str | None
     openai_base_url: str | None
@@ -57,10 +78,14 @@ class Settings:
     reply_timeout: float
     idle_timeout: float
     log_keep: float
+    session_total: float
+    session_idle: float
+    idempotency_keep: float
     concurrency: int
     shutdown_grace: float
     log_level: str
     limits: Limits
+    rates: RateLimitPolicy
 
     @property
     def has_model(self) -> bool:
@@ -76,6 +101,16 @@ class Settings:
     def visitor_lifetime(self) -> timedelta:
         """How long a visitor's token is good."""
         return timedelta(days=self.visitor_days)
+
+    @property
+    def session_lifetime(self) -> Lifetime:
+        """How long sessions last."""
+        return Lifetime(total=timedelta(seconds=self.session_total), idle=timedelta(seconds=self.session_idle))
+
+    @property
+    def idempotency_lifetime(self) -> timedelta:
+        """How long an idempotency key stands for the request that it came with first."""
+        return timedelta(seconds=self.idempotency_keep)
 
     @classmethod
     def from_environment(cls, *, create: bool = True) -> Settings:
@@ -108,8 +143,18 @@ def _read(env: Env, *, create: bool) -> Settings:
         redis_url=_url(env, "PARLEY_REDIS_URL"),
         redis_prefix=env.str("PARLEY_REDIS_PREFIX", "parley:", validate=Length(1, 100)),
         secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir),
+        secret_key_fallbacks=_secrets(env, "PARLEY_SECRET_KEY_FALLBACKS"),
         jwt_secret=env.str("PARLEY_JWT_SECRET", None, validate=Length(min=32)),
-        cookie_secure=env.bool("PARLEY_COOKIE_SECURE", False),
+        jwt_secret_fallbacks=_secrets(env, "PARLEY_JWT_SECRET_FALLBACKS"),
+        jwt_jwks_url=_jwks_url(env),
+        jwt_public_key_file=Path(path) if (path := env.str("PARLEY_JWT_PUBLIC_KEY_FILE", None)) else None,
+        jwt_issuer=env.str("PARLEY_JWT_ISSUER", None) or None,
+        jwt_audience=env.str("PARLEY_JWT_AUDIENCE", None) or None,
+        jwt_leeway=env.float("PARLEY_JWT_LEEWAY", 10.0, validate=Range(0, 300)),
+        jwt_roles_claim=env.str("PARLEY_JWT_ROLES_CLAIM", "roles", validate=Length(1, 200)),
+        cookie_secure=_cookie_secure(env),
+        proxies=env.int("PARLEY_PROXIES", 0, validate=Range(0, 10)),
+        allowed_origins=_origins(env),
         visitor_days=env.int("PARLEY_VISITOR_DAYS", 30, validate=Range(1, 3650)),
         openai_api_key=env.str("OPENAI_API_KEY", None) or None,
         openai_base_url=env.str("OPENAI_BASE_URL", None) or None,
@@ -120,12 +165,17 @@ def _read(env: Env, *, create: bool) -> Settings:
         reply_timeout=env.float("PARLEY_REPLY_TIMEOUT", 30.0, validate=positive),
         idle_timeout=env.float("PARLEY_IDLE_TIMEOUT", 30.0, validate=positive),
         log_keep=env.float("PARLEY_LOG_KEEP", 3600.0, validate=positive),
+        session_total=env.float("PARLEY_SESSION_TOTAL", 24 * 3600.0, validate=positive),
+        session_idle=env.float("PARLEY_SESSION_IDLE", 1800.0, validate=positive),
+        idempotency_keep=env.float("PARLEY_IDEMPOTENCY_KEEP", 24 * 3600.0, validate=positive),
         concurrency=env.int("PARLEY_CONCURRENCY", 200, validate=Range(1, 10_000)),
         shutdown_grace=env.float("PARLEY_SHUTDOWN_GRACE", 5.0, validate=Range(0, 3600)),
         log_level=env.str("PARLEY_LOG_LEVEL", "INFO", validate=OneOf(_LEVELS)),
         limits=_limits(env),
+        rates=_rates(env),
     )
     _refuse_unknown(os.environ)
+    _check_sign_in(settings)
     return settings
 
 
@@ -139,6 +189,26 @@ def _limits(env: Env) -> Limits:
 
 def _limit_name(bound: str) -> str:
     return f"PARLEY_LIMIT_{bound.upper()}"
+
+
+def _rates(env: Env) -> RateLimitPolicy:
+    """`PARLEY_RATE_ASK_VISITOR` and so on, one for each rate of domain.rate_limits.RateLimitPolicy."""
+    defaults = RateLimitPolicy()
+    return RateLimitPolicy(
+        **{rate.name: _rate(env, _rate_name(rate.name), getattr(defaults, rate.name)) for rate in fields(defaults)}
+    )
+
+
+def _rate(env: Env, name: str, default: Rate | None) -> Rate | None:
+    text = env.str(name, "")
+    try:
+        return Rate.parse(text) if text else default
+    except ValueError as wrong:
+        raise SettingError(f"{name}: {wrong}") from None
+
+
+def _rate_name(rate: str) -> str:
+    return f"PARLEY_RATE_{rate.upper()}"
 
 
 def _database_url(env: Env, data_dir: Path) -> str:
@@ -164,6 +234,68 @@ def _url(env: Env, name: str) -> str | None:
     except ValueError:
         raise SettingError(f"{name}: cannot be read as a URL. Are the signs in its password percent-encoded?") from None
     return url
+
+
+def _listed(env: Env, name: str) -> list[str]:
+    """The parts of a setting that names several, with commas between them."""
+    return [part for part in map(str.strip, env.str(name, "").split(",")) if part]
+
+
+def _secrets(env: Env, name: str) -> tuple[str, ...]:
+    found = tuple(_listed(env, name))
+    if any(len(secret) < 32 for secret in found):
+        raise SettingError(f"{name}: each must be at least 32 characters long (a comma stands between two).")
+    return found
+
+
+def _jwks_url(env: Env) -> str | None:
+    """Where keys are fetched from: what comes over the open network has to come over TLS."""
+    url = env.str("PARLEY_JWT_JWKS_URL", None) or None
+    if url is None:
+        return None
+    readable = re.fullmatch(r"[a-z]+://[!-?A-~]+", url)  # Without a name and password, so without an @.
+    try:
+        host = readable and urlsplit(url).port != 0 and urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise SettingError("PARLEY_JWT_JWKS_URL: must be a URL such as https://login.example/keys, without a password.")
+    if not url.startswith("https:") and not (url.startswith("http:") and _is_near(host)):
+        raise SettingError("PARLEY_JWT_JWKS_URL: must begin with https://; http:// is for private networks only.")
+    return url
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is named as one is on this machine or a private network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan", ".svc", ".home.arpa"))
+
+
+def _cookie_secure(env: Env) -> bool | None:
+    return None if env.str("PARLEY_COOKIE_SECURE", "auto").lower() == "auto" else env.bool("PARLEY_COOKIE_SECURE")
+
+
+def _origins(env: Env) -> frozenset[str]:
+    origins = frozenset(origin.lower() for origin in _listed(env, "PARLEY_ALLOWED_ORIGINS"))
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingError(
+                "PARLEY_ALLOWED_ORIGINS: each must be an origin such as https://app.example: scheme, host, and the "
+                "port if it is not the usual one; no path and no *."
+            )
+    return origins
+
+
+def _check_sign_in(settings: Settings) -> None:
+    """Refuse what contradicts itself about the host product's tokens."""
+    if settings.jwt_secret_fallbacks and settings.jwt_secret is None:
+        raise SettingError("PARLEY_JWT_SECRET_FALLBACKS: needs PARLEY_JWT_SECRET, which they stand in for.")
+    if settings.jwt_jwks_url is not None and settings.jwt_public_key_file is not None:
+        raise SettingError("PARLEY_JWT_PUBLIC_KEY_FILE: set this or PARLEY_JWT_JWKS_URL, not both.")
+    if settings.jwt_issuer == "parley":
+        raise SettingError("PARLEY_JWT_ISSUER: 'parley' is the issuer of Parley's own tokens.")
 
 
 def _made(data_dir: Path) -> None:
@@ -195,6 +327,7 @@ def _kept_secret(data_dir: Path) -> str:
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)} - _NOT_OURS
     known |= {_limit_name(bound.name) for bound in fields(Limits)}
+    known |= {_rate_name(rate.name) for rate in fields(RateLimitPolicy)}
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:
             raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import time
+from contextlib import suppress
 
 from application.ports.runtime import Misconfigured
 from domain.errors import Unavailable
@@ -15,6 +17,9 @@ log = logging.getLogger(__name__)
 
 _NEEDED = "PARLEY_DATABASE_URL"
 
+_FILES = 65_536
+"""More than one process can serve; many more would make some programs slow that go through all there may be."""
+
 
 def settle_memory() -> None:
     """Keep what was loaded at the start out of every later garbage collection, which it would make a pause.
@@ -24,6 +29,22 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def allow_files() -> int:
+    """Let this process, and those it starts, open as many files as it may, within reason; how many that are.
+
+    The limit that a shell or a service begins with is often 1,024, and a connection is a file.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft == unlimited:
+        return _FILES
+    wanted = _FILES if hard == unlimited else min(_FILES, hard)
+    if soft < wanted:
+        with suppress(OSError, ValueError):  # There are systems whose hard limit is not the last word.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def require_servers(container: Container, *, patience: float = 30.0) -> None:

@@ -15,7 +15,7 @@ from entrypoints.background import Writing, deliveries, hearing, upkeep
 from entrypoints.container import Container
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
-from entrypoints.starting import require_servers, settle_memory
+from entrypoints.starting import allow_files, require_servers, settle_memory
 
 
 def work(settings: Settings) -> None:
@@ -27,6 +27,7 @@ def work(settings: Settings) -> None:
     configure_logging(settings.log_level)
     if settings.redis_url is None:
         raise SettingError("PARLEY_REDIS_URL: without it the replies are written by `parley serve` itself.")
+    allow_files()
     container = Container(settings=settings)
     require_servers(container)
     container.schema().require_current()

@@ -23,9 +23,19 @@ from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
 from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.conversations.asking import Posting, taken_ahead
+from application.conversations.branching import EditQuestion, EditQuestionHandler, SelectVersion, SelectVersionHandler
+from application.conversations.feedback import (
+    GiveFeedback,
+    GiveFeedbackHandler,
+    TakeFeedbackBack,
+    TakeFeedbackBackHandler,
+)
 from application.documents import conversation_document, message_document, room_document
 from application.ports.persistence import Document, MessagePage, Model, Page, Reader, StartWork
 from application.projections import Projector
+from domain.agents import BUILT_IN
+from domain.conversations import Rating
 from domain.deletions import Subject
 from domain.errors import Forbidden, NotFound, ParleyError
 from domain.identity import SYSTEM, Principal
@@ -73,7 +83,7 @@ class Story:
     def ask(self, conversation_id: UUID, question: str = "Why?", minute: float = 1) -> UUID:
         with self.start_work() as work:
             conversation = work.conversations.get(conversation_id, for_=SYSTEM)
-            message, reply = asked(conversation, question, now=later(minute))
+            message, reply = asked(conversation, question, now=later(minute), taken=taken_ahead(work, conversation))
             work.messages.add(message)
             work.replies.add(reply)
             work.commit()
@@ -83,8 +93,9 @@ class Story:
         with self.start_work() as work:
             answer = work.messages.get(answer_id)
             conversation = work.conversations.get(answer.conversation_id, for_=SYSTEM)
+            versions = work.messages.count_at(conversation.id, answer.position)
             reply = conversation.regenerate(
-                answer, reply_id=uuid4(), versions=1, live_replies=0, limits=Limits(), now=later(minute)
+                answer, reply_id=uuid4(), versions=versions, live_replies=0, limits=Limits(), now=later(minute)
             )
             work.replies.add(reply)
             work.commit()
@@ -96,9 +107,39 @@ class Story:
             conversation = work.conversations.get(reply.conversation_id, for_=SYSTEM, deleted=None)
             reply.claim(later(minute))
             reply.end(completed(text), epoch=reply.epoch, final_seq=3, now=later(minute))
-            replaced = work.messages.superseded_by(reply_id) if reply.version > 1 else None
-            work.messages.add(conversation.take_answer(reply, later(minute), instead_of=replaced))
+            versions = work.messages.versions(conversation.id, reply.position, reply.parent_id)
+            work.messages.add(conversation.take_answer(reply, later(minute), versions=versions))
             work.commit()
+
+    def question_of(self, answer_id: UUID) -> UUID:
+        with self.start_work() as work:
+            parent_id = work.messages.get(answer_id).parent_id
+        assert parent_id is not None
+        return parent_id
+
+    def edit(self, question_id: UUID, content: str, answer: str = "So.", minute: float = 50) -> UUID:
+        """Another version of a question with its answer, whose id it is."""
+        cancel: Any = None  # Nothing is to be interrupted.
+        limits = Limits(live_replies=99)
+        edit = EditQuestionHandler(self.start_work, Posting(cancel), uuid4, lambda: later(minute), BUILT_IN, limits)
+        _, reply = edit(EditQuestion(principal=SYSTEM, message_id=question_id, content=content))
+        self.end(reply.id, answer, minute + 0.5)
+        return reply.id
+
+    def select(self, message_id: UUID, minute: float = 60) -> None:
+        SelectVersionHandler(self.start_work, lambda: later(minute))(
+            SelectVersion(principal=SYSTEM, message_id=message_id)
+        )
+
+    def rate(self, answer_id: UUID, rating: Rating, comment: str | None = None, minute: float = 70) -> None:
+        GiveFeedbackHandler(self.start_work, lambda: later(minute), Limits())(
+            GiveFeedback(principal=SYSTEM, message_id=answer_id, rating=rating, comment=comment)
+        )
+
+    def take_back(self, answer_id: UUID, minute: float = 80) -> None:
+        TakeFeedbackBackHandler(self.start_work, lambda: later(minute))(
+            TakeFeedbackBack(principal=SYSTEM, message_id=answer_id)
+        )
 
     def delete_room(self, room_id: UUID, minute: float = 100) -> datetime:
         deletion = a_deletion(Subject.ROOM, room_id, later(minute))
@@ -302,6 +343,7 @@ class ReaderContract:
             lambda: reader.conversation(unknown, ALICE): "conversation",
             lambda: reader.messages(unknown, ALICE, MessagePage()): "conversation",
             lambda: reader.reply(unknown, ALICE): "reply",
+            lambda: reader.versions(unknown, ALICE, Page()): "message",
         }
         for look_up, kind in look_ups.items():
             error = error_of(look_up)
@@ -537,6 +579,124 @@ class ReaderContract:
         assert found["total"] == 2
         assert contents(reader.room_history(room, ALICE, MessagePage())) == ["Hello", "Heron"]
         assert reader.room_history(room, ALICE, MessagePage())["total"] == 2
+
+    def test_an_edit_leaves_one_branch_in_every_query(self, story: Story, reader: Reader) -> None:
+        room = story.room()
+        conversation = story.conversation(room_id=room)
+        answer = story.talk(conversation, "One flamingo", "Pink", minute=1)
+        story.talk(conversation, "Two flamingos", "Pinker", minute=2)
+
+        edited = story.edit(story.question_of(answer), "One heron", "Grey")
+
+        found = plain(reader.messages(conversation, ALICE, MessagePage()))
+        assert contents(found) == contents(reader.room_history(room, ALICE, MessagePage())) == ["One heron", "Grey"]
+        assert [(each["position"], each["version"]) for each in found["items"]] == [(1, 2), (2, 2)]
+        assert [(each["parent_id"], each["alternatives"]) for each in found["items"]] == [
+            (None, 1),
+            (found["items"][0]["id"], 0),
+        ]
+        assert found["total"] == reader.room_history(room, ALICE, MessagePage())["total"] == 2
+        assert reader.room(room, ALICE)["message_count"] == 2
+        assert plain(reader.conversation(conversation, ALICE))["title"] == "One flamingo"
+        assert (found_by(reader, "flamingo"), found_by(reader, "heron")) == ([], ["One heron"])
+        assert plain(reader.reply(edited, ALICE))["message"] == found["items"][1]
+
+    def test_a_selected_branch_is_back_in_every_query(self, story: Story, reader: Reader) -> None:
+        room = story.room()
+        conversation = story.conversation(room_id=room)
+        answer = story.talk(conversation, "One flamingo", "Pink", minute=1)
+        last = story.talk(conversation, "Two flamingos", "Pinker", minute=2)
+        story.edit(story.question_of(answer), "One heron", "Grey")
+
+        story.select(last)
+
+        found = plain(reader.messages(conversation, ALICE, MessagePage()))
+        assert contents(found) == ["One flamingo", "Pink", "Two flamingos", "Pinker"]
+        assert contents(reader.room_history(room, ALICE, MessagePage())) == contents(found)
+        assert reader.room(room, ALICE)["message_count"] == 4
+        assert plain(reader.conversation(conversation, ALICE))["last_message"]["preview"] == "Pinker"
+        assert found_by(reader, "heron") == []
+        story.talk(conversation, "Three flamingos", minute=90)
+        assert reader.messages(conversation, ALICE, MessagePage())["total"] == 6
+
+    def test_versions_are_what_could_stand_in_the_same_place(self, story: Story, reader: Reader) -> None:
+        conversation = story.conversation()
+        answer = story.talk(conversation, "One", "Pink", minute=1)
+        question = story.question_of(answer)
+        other = story.edit(question, "Uno", "Rosa", minute=2)
+        again = story.ask_again(other, minute=3)
+
+        def versions(message: UUID) -> list[tuple[str, bool]]:
+            found = plain(reader.versions(message, ALICE, Page()))
+            assert (found["total"], found["limit"], found["offset"]) == (len(found["items"]), 20, 0)
+            assert {each["alternatives"] for each in found["items"]} <= {found["total"] - 1}
+            return [(each["content"], each["is_current"]) for each in found["items"]]
+
+        assert versions(question) == versions(story.question_of(other)) == [("One", False), ("Uno", True)]
+        assert versions(answer) == [("Pink", False)]
+        assert versions(other) == [("Rosa", False)]  # The next version is in the making.
+        story.end(again, "Rosarot", minute=4)
+        assert versions(other) == versions(again) == [("Rosa", False), ("Rosarot", True)]
+        story.select(other)
+        assert versions(again) == [("Rosa", True), ("Rosarot", False)]
+        [first, _] = plain(reader.versions(other, ALICE, Page()))["items"]
+        assert first.pop("is_current")
+        assert first == plain(reader.messages(conversation, ALICE, MessagePage()))["items"][1]
+
+    def test_versions_come_in_pages(self, story: Story, reader: Reader) -> None:
+        question = story.question_of(story.talk(story.conversation(), "0"))
+        for number in range(1, 5):
+            story.edit(question, str(number), minute=number + 1)
+
+        def page(limit: int, offset: int) -> tuple[str, int, int, int]:
+            found = reader.versions(question, ALICE, Page(limit=limit, offset=offset))
+            return "".join(contents(found)), found["total"], found["limit"], found["offset"]
+
+        assert page(2, 0) == ("01", 5, 2, 0)
+        assert page(2, 4) == ("4", 5, 2, 4)
+        assert page(5, 0) == ("01234", 5, 5, 0)
+        assert page(2, 6) == ("", 5, 2, 6)
+
+    def test_versions_are_for_those_who_may_see_the_conversation(self, story: Story, reader: Reader) -> None:
+        conversation = story.conversation()
+        answer = story.talk(conversation)
+
+        self._is_guarded(lambda principal: reader.versions(answer, principal, Page()), "message")
+        assert reader.versions(answer, ADMIN, Page())["total"] == 1
+        story.delete_conversation(conversation)
+
+        assert isinstance(error_of(lambda: reader.versions(answer, BOB, Page())), Forbidden)
+        gone = error_of(lambda: reader.versions(answer, ALICE, Page()))
+        assert (gone.slug, gone.details["id"]) == ("message_not_found", str(answer))
+
+    def test_feedback_stands_with_its_answer_until_it_is_taken_back(self, story: Story, reader: Reader) -> None:
+        conversation = story.conversation(room_id=story.room())
+        answer = story.talk(conversation)
+
+        def feedback() -> object:
+            found = plain(reader.messages(conversation, ALICE, MessagePage()))["items"]
+            assert found[0]["feedback"] is None
+            assert plain(reader.reply(answer, ALICE))["message"] == found[1]
+            return found[1]["feedback"]
+
+        assert feedback() is None
+        story.rate(answer, Rating.DOWN, "Wrong ü")
+        assert feedback() == {"rating": "down", "comment": "Wrong ü", "given_at": later(70).isoformat()}
+        story.rate(answer, Rating.UP, minute=71)
+        assert feedback() == {"rating": "up", "comment": None, "given_at": later(71).isoformat()}
+        story.take_back(answer)
+        assert feedback() is None
+
+    def test_feedback_on_an_old_version_is_there_when_that_comes_back(self, story: Story, reader: Reader) -> None:
+        conversation = story.conversation()
+        first = story.talk(conversation, "One", "Pink", minute=1)
+        story.end(story.ask_again(first, minute=2), "Grey", minute=3)
+
+        story.rate(first, Rating.UP)
+        assert [each["feedback"] is None for each in reader.versions(first, ALICE, Page())["items"]] == [False, True]
+        story.select(first, minute=90)
+
+        assert reader.messages(conversation, ALICE, MessagePage())["items"][1]["feedback"]["rating"] == "up"
 
     def test_an_answer_comes_back_when_its_successor_has_no_text(self, story: Story, reader: Reader) -> None:
         room = story.room()
@@ -847,9 +1007,15 @@ def _a_bit_of_everything(story: Story) -> _Things:
     for reply in replies[-3:-1]:
         replies.append(story.ask_again(reply, minute=next(minute)))
     story.end(replies[-1], "Another answer", minute=next(minute))
+    for number, reply in enumerate(replies[:9]):
+        replies.append(story.edit(story.question_of(reply), f"Tides, I meant to say, {number}", minute=next(minute)))
+        if number % 3 == 0:
+            story.select(reply, minute=next(minute))
+        if number % 2 == 0:
+            story.rate(reply, Rating.DOWN, minute=next(minute))
     story.delete_conversation(conversations[1])
     story.delete_room(rooms[-1])
-    return _Things([*rooms, uuid4()], [*conversations, uuid4()], [*replies[-6:], uuid4()])
+    return _Things([*rooms, uuid4()], [*conversations, uuid4()], [*replies[:3], *replies[-14:], uuid4()])
 
 
 Query = Callable[[Reader], Document]
@@ -882,8 +1048,9 @@ def _every_query(things: _Things, principal: Principal) -> Iterator[Query]:
         yield methodcaller("conversation", conversation, principal)
     for conversation, history in itertools.product(things.conversations[:3], histories((None, 0, 2), (None, 2, 5))):
         yield methodcaller("messages", conversation, principal, history)
-    for reply in things.replies:
+    for reply, page in itertools.product(things.replies, (Page(), Page(limit=1, offset=1))):
         yield methodcaller("reply", reply, principal)
+        yield methodcaller("versions", reply, principal, page)
     for text, page in itertools.product(("tides", "tid", "cafe wait", "answer 2", "why nothing", "<", ""), pages("x")):
         yield methodcaller("search", principal, text, page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -25,12 +26,13 @@ from application.ports.persistence import (
     StorageUnavailable,
     UnitOfWork,
 )
-from domain.conversations import Conversation
+from domain.conversations import Conversation, Message, Role
 from domain.deletions import Deletion, Subject
 from domain.errors import Forbidden, NotFound
 from domain.identity import SYSTEM, Principal
 from domain.replies import LEASE, Reply
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
+from tests.tree import Tree
 from tests.waiting import eventually
 
 
@@ -201,13 +203,66 @@ class UnitOfWorkContract:
             work.commit()
 
         with start_work() as work:
-            window = work.messages.window(conversation.id, before=6, limit=3)
-            everything = work.messages.window(conversation.id, before=99, limit=99)
-            assert work.messages.versions(conversation.id, 6) == 1
-            assert work.messages.versions(conversation.id, 7) == 0
+            window = work.messages.window(conversation.id, start=1, before=6, limit=3)
+            everything = work.messages.window(conversation.id, start=1, before=99, limit=99)
+            assert work.messages.count_at(conversation.id, 6) == 1
+            assert work.messages.count_at(conversation.id, 7) == 0
 
         assert [message.position for message in window] == [3, 4, 5]
         assert [message.content for message in everything] == ["Q0", "A0", "Q1", "A1", "Q2"]
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_the_branches_of_a_conversation_are_found_as_they_were_made(self, start_work: StartWork, seed: int) -> None:
+        tree = _a_grown_tree(start_work, seed)
+        assert max(message.position for message in tree.messages.values()) > 4
+
+        for message in tree.messages.values():
+            with start_work() as work:
+                found = work.messages.get(message.id)
+                fork, following = work.messages.fork(found), work.messages.following(found)
+                versions = work.messages.versions(message.conversation_id, message.position, message.parent_id)
+                counted = work.messages.count_at(message.conversation_id, message.position)
+
+            assert _ids(fork.path) == _ids(tree.fork(message).path)
+            assert _ids(fork.leaving) == _ids(tree.fork(message).leaving)
+            assert set(_ids(following)) == set(_ids(tree.following(message)))
+            assert [each.position for each in following] == sorted(each.position for each in following)
+            assert _ids(versions) == _ids(tree.versions(message.position, message.parent_id))
+            assert counted == tree.count_at(message.position)
+
+    def test_a_message_is_looked_up_through_its_conversation(self, start_work: StartWork) -> None:
+        tree = _a_grown_tree(start_work, 0)
+        with start_work() as work:
+            for message in tree.messages.values():
+                assert work.messages.conversation_of(message.id) == tree.conversation.id
+            with pytest.raises(NotFound) as unknown:
+                work.messages.conversation_of(uuid4())
+        assert unknown.value.slug == "message_not_found"
+
+    def test_messages_of_a_process_that_knows_no_branches_follow_what_is_current(self, start_work: StartWork) -> None:
+        tree = Tree()
+        first = tree.ask("One", "First")
+        tree.regenerate("Second")
+        tree.ask("Two")
+        right = {message.id: message.parent_id for message in tree.messages.values()}
+        for message in tree.messages.values():
+            message.parent_id = None
+        tree.branch[3].parent_id = first.id  # From a head that was not kept up to date.
+        _keep(start_work, tree)
+
+        with start_work() as work:
+            answers = work.messages.versions(tree.conversation.id, 2, None)
+            assert [answer.content for answer in answers] == ["First", "Second"]
+            assert _ids(work.messages.versions(tree.conversation.id, 2, first.id)) == _ids(answers)
+            assert _ids(work.messages.versions(tree.conversation.id, 1, None)) == [first.id]
+            fork = work.messages.fork(work.messages.get(first.id))
+            work.commit()
+
+        assert {message.id: message.parent_id for message in fork.leaving} == {
+            message.id: right[message.id] for message in tree.branch
+        }
+        with start_work() as work:
+            assert {each: work.messages.get(each).parent_id for each in right} == right
 
     def test_a_checkpoint_needs_the_epoch_and_tells_of_a_cancel(self, start_work: StartWork, live: LiveReplies) -> None:
         reply = _running_reply(start_work)
@@ -376,6 +431,38 @@ class TestPostgresUnitOfWork(TestSqliteUnitOfWork):
         with small.at_once(), small.at_once(), pytest.raises(StorageUnavailable, match="busy"), small.at_once():
             pass
         small.dispose()
+
+
+def _a_grown_tree(start_work: StartWork, seed: int) -> Tree:
+    """A conversation of many branches, and so it is kept."""
+    chance = random.Random(seed)  # noqa: S311
+    tree = Tree()
+    tree.ask("1")
+    for number in range(2, 30):
+        chosen = chance.choice(list(tree.messages.values()))
+        match chance.choice(["ask", "ask", "edit", "regenerate", "select"]):
+            case "edit" if chosen.role is Role.USER:
+                tree.edit(chosen, str(number))
+            case "regenerate":
+                tree.regenerate(chance.choice(["Again.", ""]))
+            case "select":
+                tree.select(chosen)
+            case _:
+                tree.ask(str(number))
+    _keep(start_work, tree)
+    return tree
+
+
+def _keep(start_work: StartWork, tree: Tree) -> None:
+    with start_work() as work:
+        work.conversations.add(tree.conversation)
+        for message in tree.messages.values():
+            work.messages.add(message)
+        work.commit()
+
+
+def _ids(messages: Sequence[Message]) -> list[UUID]:
+    return [message.id for message in messages]
 
 
 def _undelivered(outbox: Outbox) -> list[RecordedEvent]:

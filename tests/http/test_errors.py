@@ -224,7 +224,7 @@ class TestTokens:
             ({"sub": "alice", "exp": float("nan")}, None, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800, "iss": "parley"}, None, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800, "iss": "parley", "kind": "king"}, None, "HS256", "token_invalid"),
-            ({"sub": "alice", "exp": 4102444800, "roles": "admin"}, None, "HS256", "token_invalid"),
+            ({"sub": "alice", "exp": 4102444800, "roles": {"admin": True}}, None, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800}, "x" * 32, "HS256", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800}, "", "none", "token_invalid"),
             ({"sub": "alice", "exp": 4102444800}, "y" * 64, "HS512", "token_invalid"),

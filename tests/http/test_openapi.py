@@ -8,6 +8,7 @@ import httpx
 from marshmallow import Schema
 
 from entrypoints.http.conversations import ConversationOut
+from entrypoints.http.identity import PrincipalOut
 from entrypoints.http.replies import ReplyOut
 from entrypoints.http.rooms import RoomOut
 from entrypoints.http.schemas import DeletionOut, ErrorOut, MessageOut
@@ -37,6 +38,7 @@ def test_documents_fit_their_schemas(visitor: Client) -> None:
         fits(MessageOut, message)
     fits(HitOut, visitor.data("GET", "/search", params={"q": "hello"})["items"][0])
     fits(VisitorOut, visitor.data("POST", "/visitors"))
+    fits(PrincipalOut, visitor.data("GET", "/me"))
     for agent in visitor.data("GET", "/agents")["items"]:
         fits(AgentOut, agent)
     fits(DeletionOut, visitor.data("DELETE", f"/rooms/{room}"))
@@ -55,6 +57,9 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
     assert specification["openapi"] == "3.1.0"
     assert {
         "POST /api/v1/visitors",
+        "POST /api/v1/login",
+        "POST /api/v1/logout",
+        "GET /api/v1/me",
         "GET /api/v1/agents",
         "GET /api/v1/search",
         "POST /api/v1/rooms",

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select, text
 
 from adapters.sql.engine import Database, open_database
 from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema, SchemaMismatch
+from adapters.sql.tables import conversations, messages
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import Page
-from tests.builders import ALICE, a_conversation, answered
+from tests.builders import ALICE, NOW, a_conversation, answered
 from tests.parley_process import cli
 from tests.servers import a_postgres_database
 
@@ -137,3 +138,53 @@ def test_whoever_migrates_at_the_same_time_takes_turns(database: Database, tmp_p
 
     assert [(done.result().returncode, done.result().stderr) for done in migrating] == [(0, "")] * 3
     Schema(database).require_current()
+
+
+def test_messages_from_before_there_were_branches_know_what_they_follow(database: Database) -> None:
+    schema = Schema(database)
+    schema.upgrade("0002")
+    rows = [("a", 1, 1, None), ("b", 2, 1, "c"), ("c", 2, 2, None), ("d", 3, 1, None)]
+    ids = {name: f"{number:032x}" for number, name in enumerate("abcd", start=1)}
+    with database.writing() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO conversations (id, owner, title, agent, metadata, next_position, message_count,"
+                " last_activity_at, created_at, updated_at, version)"
+                " VALUES (:id, 'user:a', '', 'general', '{}', 5, 3, :now, :now, :now, 1)"
+            ),
+            {"id": "f" * 32, "now": NOW.replace(tzinfo=None).isoformat(" ")},
+        )
+        for name, position, version, superseded_by in rows:
+            connection.execute(
+                text(
+                    "INSERT INTO messages (id, conversation_id, owner, position, version, role, content, status,"
+                    " sources, metadata, created_at, superseded_by)"
+                    " VALUES (:id, :of, 'user:a', :position, :version, 'user', '', 'completed', '[]', '{}', :now, :by)"
+                ),
+                {
+                    "id": ids[name],
+                    "of": "f" * 32,
+                    "position": position,
+                    "version": version,
+                    "now": NOW.replace(tzinfo=None).isoformat(" "),
+                    "by": ids[superseded_by] if superseded_by else None,
+                },
+            )
+        connection.commit()
+
+    schema.upgrade()
+
+    with database.reading() as connection:
+        parents = {
+            row.id.hex: row.parent_id.hex if row.parent_id else None
+            for row in connection.execute(select(messages.c.id, messages.c.parent_id))
+        }
+        head = connection.execute(select(conversations.c.head_id)).scalar_one()
+    names = {key: name for name, key in ids.items()}
+    assert {names[key]: names.get(parent or "") for key, parent in parents.items()} == {
+        "a": None,
+        "b": "a",
+        "c": "a",
+        "d": "c",
+    }
+    assert names[head.hex] == "d"

@@ -13,19 +13,28 @@ from uuid import UUID, uuid4
 import pytest
 
 from adapters.in_process.queue import InProcessSignals
+from adapters.in_process.reply_log import InProcessReplyLog
 from adapters.sql.engine import Database, open_database
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
 from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.conversations.asking import Posting, RegenerateReply, RegenerateReplyHandler
+from application.conversations.branching import EditQuestion, EditQuestionHandler, SelectVersion, SelectVersionHandler
+from application.conversations.feedback import GiveFeedback, GiveFeedbackHandler
 from application.ports.persistence import Model, Page, ReadModelsUnavailable, RecordedEvent, StartWork
 from application.projections import Difference, Projector, RebuildProjections, VerifyProjections
 from application.reading import DegradingReader
 from application.relay import Relay
+from application.replies.ending import ReplyEnding
+from domain.agents import BUILT_IN
+from domain.conversations import Rating, Role
 from domain.events import ConversationChanged, Event
-from tests.builders import ALICE, a_conversation, a_room, answered, later
+from domain.limits import Limits
+from tests.builders import ALICE, a_conversation, a_room, answered, completed, later
 from tests.fakes.read_models import MemoryReadModels
+from tests.tree import Tree
 
 
 class World:
@@ -60,6 +69,48 @@ class World:
             work.commit()
         return conversation.id, answer.id
 
+    def grow(self, *questions: str) -> Tree:
+        """A conversation with these questions, each answered."""
+        tree = Tree()
+        for question in questions:
+            tree.ask(question)
+        with self.start_work() as work:
+            work.conversations.add(tree.conversation)
+            for message in tree.messages.values():
+                work.messages.add(message)
+            for reply in tree.replies:
+                work.replies.add(reply)
+            work.commit()
+        return tree
+
+    def edit(self, question_id: UUID) -> UUID:
+        """Another version of a question and its answer, whose id it is."""
+        cancel: Any = None  # Nothing is to be interrupted.
+        edit = EditQuestionHandler(self.start_work, Posting(cancel), uuid4, _now, BUILT_IN, Limits())
+        _, reply = edit(EditQuestion(principal=ALICE, message_id=question_id, content="Changed"))
+        self._end(reply.id)
+        return reply.id
+
+    def regenerate(self, answer_id: UUID) -> UUID:
+        regenerate = RegenerateReplyHandler(self.start_work, uuid4, _now, Limits())
+        reply = regenerate(RegenerateReply(principal=ALICE, reply_id=answer_id))
+        self._end(reply.id)
+        return reply.id
+
+    def select(self, message_id: UUID) -> None:
+        SelectVersionHandler(self.start_work, _now)(SelectVersion(principal=ALICE, message_id=message_id))
+
+    def rate(self, answer_id: UUID) -> None:
+        rate = GiveFeedbackHandler(self.start_work, _now, Limits())
+        rate(GiveFeedback(principal=ALICE, message_id=answer_id, rating=Rating.UP))
+
+    def _end(self, reply_id: UUID) -> None:
+        with self.start_work() as work:
+            reply = work.replies.get(reply_id, for_=ALICE)
+            reply.claim(_now())
+            work.commit()
+        ReplyEnding(self.start_work, InProcessReplyLog(60), _now).end(reply, completed(), epoch=1, final_seq=0)
+
     def differences(self) -> dict[UUID, Difference]:
         return {thing: difference for (_, thing), difference in self.verify(_quietly).items()}
 
@@ -91,6 +142,50 @@ def test_what_is_committed_is_projected_and_forgotten_in_the_outbox(world: World
     assert world.models.saves == 1
     world.relay()
     assert world.outbox.age() == timedelta()
+
+
+def test_the_read_models_follow_edits_selections_and_feedback(world: World) -> None:
+    tree = world.grow("One", "Two", "Three")
+    questions = [message.id for message in tree.branch if message.role is Role.USER]
+    answers = [message.id for message in tree.branch if message.role is Role.ASSISTANT]
+
+    for question in (questions[2], questions[0]):
+        edited = world.edit(question)
+        assert world.differences() == {}
+    for message in (answers[2], edited, answers[0]):
+        world.select(message)
+        assert world.differences() == {}
+    world.rate(answers[1])
+    world.rate(answers[0])
+
+    assert world.differences() == {}
+    shown = world.models.of(Model.MESSAGES, answers)
+    assert [snapshot.document["feedback"]["rating"] for snapshot in shown if snapshot.document["feedback"]] == [
+        "up"
+    ] * 2
+    assert world.models.of(Model.CONVERSATIONS, [tree.conversation.id])[0].document["message_count"] == 6
+
+
+def test_another_version_of_an_answer_is_told_of_in_the_versions_there_are(world: World) -> None:
+    tree = world.grow("One")
+    last = tree.branch[-1].id
+
+    newest = world.regenerate(world.regenerate(last))
+
+    assert world.differences() == {}
+    shown = world.models.of(Model.MESSAGES, [last, newest])
+    assert [(each.document["alternatives"], each.hidden) for each in shown] == [(2, True), (2, False)]
+
+
+def test_a_history_of_any_length_is_projected_in_batches(world: World) -> None:
+    tree = world.grow(*map(str, range(600)))
+    world.models.saves = 0
+
+    world.edit(tree.branch[0].id)
+
+    assert world.models.saves > 2
+    assert world.differences() == {}
+    assert world.models.of(Model.CONVERSATIONS, [tree.conversation.id])[0].document["message_count"] == 2
 
 
 def test_what_could_not_be_projected_is_projected_by_the_relay(world: World) -> None:

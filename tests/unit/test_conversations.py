@@ -57,7 +57,9 @@ def test_positions_are_given_out_once_whatever_happens(steps: list[str]) -> None
         reply.claim(NOW)
         status = ReplyStatus.FAILED if step == "fail" else ReplyStatus.COMPLETED
         reply.end(Outcome(status=status), epoch=reply.epoch, final_seq=1, now=NOW)
-        answer = conversation.take_answer(reply, NOW, instead_of=last_answer if step == "regenerate" else None)
+        answer = conversation.take_answer(
+            reply, NOW, versions=[last_answer] if step == "regenerate" and last_answer else ()
+        )
         last_answer = last_answer if answer.superseded_by else answer
         assert last_answer is not None
         current[last_answer.position] = last_answer
@@ -141,7 +143,7 @@ def test_an_answer_comes_back_when_its_new_version_says_nothing() -> None:
     reply.claim(NOW)
     reply.end(Outcome(status=ReplyStatus.FAILED), epoch=reply.epoch, final_seq=1, now=NOW)
 
-    failure = conversation.take_answer(reply, NOW, instead_of=answer)
+    failure = conversation.take_answer(reply, NOW, versions=[answer])
 
     assert answer.superseded_by is None
     assert failure.superseded_by == answer.id

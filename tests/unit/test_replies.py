@@ -13,7 +13,15 @@ from tests.builders import ALICE, NOW, completed, later
 
 def a_reply() -> Reply:
     return Reply.queue(
-        id=uuid4(), conversation_id=uuid4(), owner=ALICE.key, position=2, version=1, agent="general", now=NOW
+        id=uuid4(),
+        conversation_id=uuid4(),
+        owner=ALICE.key,
+        position=2,
+        version=1,
+        parent_id=uuid4(),
+        agent="general",
+        session_id=None,
+        now=NOW,
     )
 
 

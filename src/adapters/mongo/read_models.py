@@ -15,7 +15,7 @@ from adapters.mongo.server import MongoServer
 from adapters.mongo.words import words_to_store
 from application.ports.persistence import Document, Model, ReadModelsUnavailable, Snapshot
 
-SHAPE = 1
+SHAPE = 2
 """What stored documents look like. A change of it, also of how words are stored, makes a rebuild necessary."""
 
 _OURS = ("_id", "version", "shape", "owner", "hidden", "document", "words")

@@ -110,6 +110,25 @@ class MongoReader:
             document["offset"] = None
         return document
 
+    def versions(self, message_id: UUID, principal: Principal, page: Page) -> Document:
+        place = {"conversation_id": True, "position": True, "document.parent_id": True}
+        with self._server.translated():
+            message = self._messages.find_one({"_id": str(message_id)}, _ACCESS | place)
+            if message is None:
+                raise NotFound("message", message_id)
+            conversation = self._conversations.find_one({"_id": message["conversation_id"]}, _ACCESS)
+            _authorised(conversation, "message", message_id, principal)
+            those = self._versions_of(message)
+            versions = list(
+                self._messages.find(those, _DOCUMENT | {"hidden": True})
+                .sort("document.version", ASCENDING)
+                .skip(page.offset)
+                .limit(page.limit)
+            )
+            total = self._total(self._messages, those, page, len(versions))
+        items = [_plain(stored) | {"is_current": not stored["hidden"]} for stored in versions]
+        return page_document(items, total=total, limit=page.limit, offset=page.offset)
+
     def reply(self, reply_id: UUID, principal: Principal) -> Document:
         return self._replies(reply_id, principal)
 
@@ -187,6 +206,19 @@ class MongoReader:
         if found < page.limit and (found or not page.offset):
             return page.offset + found
         return collection.count_documents(those)
+
+    def _versions_of(self, message: Document) -> Document:
+        """What follows the same message, see adapters.sql.branches.versions_of."""
+        of_conversation = {"conversation_id": message["conversation_id"]}
+        before = of_conversation | {"hidden": False, "position": message["position"] - 1}
+        found = self._messages.find_one(before, {"_id": True})
+        current = found["_id"] if found is not None else None
+        parent = message["document"]["parent_id"] if message["hidden"] else None
+        follows: Document = {"document.parent_id": parent}
+        if parent is None or parent == current:
+            follows = {"$or": [{"document.parent_id": {"$in": [current, None]}}, {"hidden": False}]}
+        # Whether they are hidden is of no interest here, but the index goes by it.
+        return of_conversation | {"hidden": {"$in": [False, True]}, "position": message["position"]} | follows
 
     def _not_in_deleted(self, those: Document) -> Document:
         """What keeps out messages of deleted conversations, which are not marked themselves. There are rarely any."""

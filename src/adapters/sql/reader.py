@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, func, literal_c
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.activity import by_code_point, present, room_documents, rooms_with_activity
+from adapters.sql.branches import versions_of
 from adapters.sql.engine import Database
 from adapters.sql.search import statement_for
 from adapters.sql.tables import conversations, deletions, messages, replies, rooms
@@ -38,6 +39,11 @@ _current = messages.c.superseded_by.is_(None)
 _CONVERSATION = select(conversations).where(conversations.c.id == bindparam("wanted"))
 _REPLY = select(replies).where(replies.c.id == bindparam("wanted"))
 _MESSAGE = select(messages).where(messages.c.id == bindparam("wanted"))
+_MESSAGE_AND_DELETION = (
+    select(messages, conversations.c.deletion_id)
+    .join_from(messages, conversations)
+    .where(messages.c.id == bindparam("wanted"))
+)
 
 
 class SqlReader:
@@ -138,6 +144,18 @@ class SqlReader:
         if page.offset is None:
             document["offset"] = None
         return document
+
+    def versions(self, message_id: UUID, principal: Principal, page: Page) -> Document:
+        with self._database.reading() as connection:
+            found = connection.execute(_MESSAGE_AND_DELETION, {"wanted": message_id}).one_or_none()
+            message = _present_and_authorised(found, "message", message_id, principal)
+            parent_id = message.parent_id if message.superseded_by else None
+            those = versions_of(connection, message.conversation_id, message.position, parent_id)
+            total = connection.execute(select(func.count()).select_from(messages).where(those)).scalar_one()
+            wanted = select(messages).where(those).order_by(messages.c.version)
+            rows = connection.execute(wanted.limit(page.limit).offset(page.offset)).all()
+        items = [message_document(cast(Message, row)) | {"is_current": row.superseded_by is None} for row in rows]
+        return page_document(items, total=total, limit=page.limit, offset=page.offset)
 
     def reply(self, reply_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:

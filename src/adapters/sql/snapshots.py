@@ -50,6 +50,13 @@ class SqlSnapshots:
         with self._database.reading() as connection:
             return connection.execute(select(func.count(_IDS[model]))).scalar_one()
 
+    def messages_from(self, conversation_id: UUID, position: int) -> Sequence[UUID]:
+        wanted = select(messages.c.id).where(
+            messages.c.conversation_id == conversation_id, messages.c.position >= position
+        )
+        with self._database.glancing() as connection:
+            return connection.execute(wanted).scalars().all()
+
 
 def _rooms(connection: Connection, ids: list[UUID]) -> list[Snapshot]:
     versions = (

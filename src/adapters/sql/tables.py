@@ -31,6 +31,7 @@ from domain.conversations import Conversation, Message, Role
 from domain.deletions import Deletion, Subject
 from domain.replies import LIVE, Reply, ReplyStatus
 from domain.rooms import Room
+from domain.sessions import CloseReason, Session
 
 metadata = MetaData(
     naming_convention={
@@ -80,8 +81,15 @@ def _refers_to(column: str) -> ForeignKey:
 
 _LIVE = text(f"status IN ({', '.join(repr(status.value) for status in sorted(LIVE))})")
 
+_OPEN = text("closed_at IS NULL")
+
 visitors = Table(
-    "visitors", metadata, Column("id", Uuid, primary_key=True), Column("created_at", UtcDateTime, nullable=False)
+    "visitors",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("claimed_by", String(220)),
+    Column("claimed_at", UtcDateTime),
 )
 
 deletions = Table(
@@ -124,6 +132,9 @@ conversations = Table(
     Column("next_position", Integer, nullable=False),
     Column("message_count", Integer, nullable=False),
     Column("live_reply_id", Uuid),
+    Column("head_id", Uuid),
+    Column("reached", Integer),
+    Column("forgotten", JSON(none_as_null=True)),
     Column("last_message", JSON(none_as_null=True)),
     Column("last_activity_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -154,6 +165,9 @@ messages = Table(
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("superseded_by", Uuid),
+    Column("parent_id", Uuid),
+    Column("alternatives", Integer, nullable=False, server_default="0"),
+    Column("feedback", JSON(none_as_null=True)),
     UniqueConstraint("id"),
     UniqueConstraint("conversation_id", "position", "version"),
     Index(None, "superseded_by"),
@@ -169,6 +183,9 @@ replies = Table(
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("agent", String(100), nullable=False),
+    Column("parent_id", Uuid),
+    Column("session_id", Uuid),
+    Column("window_from", Integer),
     Column("status", _words(ReplyStatus), nullable=False),
     Column("text", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -186,6 +203,44 @@ replies = Table(
     Index("uq_replies_one_live", "conversation_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_replies_live_owner", "owner", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_replies_live_status", "status", "created_at", sqlite_where=_LIVE, postgresql_where=_LIVE),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner", String(220), nullable=False),
+    Column("binding", String(60), nullable=False),
+    Column("room_id", _refers_to("rooms.id")),
+    Column("conversation_id", _refers_to("conversations.id")),
+    Column("agent", String(100)),
+    Column("context", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("rating", Integer),
+    Column("rating_comment", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("active_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("close_reason", _words(CloseReason)),
+    Column("version", Integer, nullable=False),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="rating_1_to_5"),
+    Index("uq_sessions_one_open", "owner", "binding", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index(None, "owner", "created_at"),
+    Index("ix_sessions_open_expiry", "expires_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String(220), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("attempt", Uuid, nullable=False),
+    Column("answer", JSON(none_as_null=True)),
+    Column("locked_until", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
 outbox = Table(
@@ -211,4 +266,5 @@ def map_entities() -> None:
     mappers.map_imperatively(Message, messages, primary_key=[messages.c.id], exclude_properties=["number"])
     mappers.map_imperatively(Reply, replies)
     mappers.map_imperatively(Deletion, deletions)
+    mappers.map_imperatively(Session, sessions, version_id_col=sessions.c.version)
     configure_mappers()

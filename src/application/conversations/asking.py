@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
-from application.ports.persistence import StartWork
+from application.documents import asked_document, regenerated_document
+from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now
 from application.replies.ending import CancelReply, CancelReplyHandler
 from domain.agents import Agents
-from domain.conversations import Message
+from domain.conversations import Conversation, Message
 from domain.errors import Conflict
 from domain.identity import Principal
 from domain.limits import Limits
 from domain.replies import Reply
+
+Posted = TypeVar("Posted")
 
 _INTERRUPTS = 3
 """How many replies one question stops at most: others may be asking, and interrupting, at the same time."""
@@ -27,6 +32,26 @@ class OnConflict(StrEnum):
     INTERRUPT = "interrupt"
 
 
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Posts what needs a conversation without a reply in the making, stopping the one there is if that is wished."""
+
+    cancel: CancelReplyHandler
+
+    def __call__(self, principal: Principal, on_conflict: OnConflict, post: Callable[[], Posted]) -> Posted:
+        """What `post` returns; raises what it raises."""
+        interrupts = _INTERRUPTS if on_conflict is OnConflict.INTERRUPT else 0
+        while True:
+            try:
+                return post()
+            except Conflict as conflict:
+                if conflict.slug != "reply_in_progress" or not interrupts:
+                    raise
+                interrupts -= 1
+                live = UUID(str(conflict.details["reply_id"]))
+            self.cancel(CancelReply(principal=principal, reply_id=live, insist=True))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskQuestion:
     """A principal says something and wants a reply, from the conversation's agent or another one."""
@@ -36,6 +61,7 @@ class AskQuestion:
     content: str
     agent: str | None = None
     on_conflict: OnConflict = OnConflict.REJECT
+    once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +72,14 @@ class AskQuestionHandler:
     """
 
     start_work: StartWork
-    cancel: CancelReplyHandler
+    posting: Posting
     new_id: NewId
     now: Now
     agents: Agents
     limits: Limits
 
     def __call__(self, command: AskQuestion) -> tuple[Message, Reply]:
-        interrupts = _INTERRUPTS if command.on_conflict is OnConflict.INTERRUPT else 0
-        while True:
-            try:
-                return self._post(command)
-            except Conflict as conflict:
-                if conflict.slug != "reply_in_progress" or not interrupts:
-                    raise
-                interrupts -= 1
-                live = UUID(str(conflict.details["reply_id"]))
-            self.cancel(CancelReply(principal=command.principal, reply_id=live, insist=True))
+        return self.posting(command.principal, command.on_conflict, lambda: self._post(command))
 
     def _post(self, command: AskQuestion) -> tuple[Message, Reply]:
         with self.start_work() as work:
@@ -76,9 +93,11 @@ class AskQuestionHandler:
                 agents=self.agents,
                 limits=self.limits,
                 now=self.now(),
+                taken=taken_ahead(work, conversation),
             )
             work.messages.add(question)
             work.replies.add(reply)
+            work.answers.keep(command.once, asked_document(question, reply))
             work.commit()
         return question, reply
 
@@ -89,6 +108,7 @@ class RegenerateReply:
 
     principal: Principal
     reply_id: UUID
+    once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +132,23 @@ class RegenerateReplyHandler:
             anew = conversation.regenerate(
                 answer,
                 reply_id=self.new_id(),
-                versions=work.messages.versions(conversation.id, answer.position),
+                versions=work.messages.count_at(conversation.id, answer.position),
                 live_replies=work.replies.count_live(conversation.owner),
                 limits=self.limits,
                 now=self.now(),
+                session_id=reply.session_id,
             )
             work.replies.add(anew)
+            work.answers.keep(command.once, regenerated_document(anew))
             work.commit()
         return anew
+
+
+def taken_ahead(work: UnitOfWork, conversation: Conversation) -> tuple[int, int]:
+    """How many messages other branches have where the next question and its answer go: only those are counted."""
+    return taken_at(work, conversation, conversation.next_position) if conversation.retraces else (0, 0)
+
+
+def taken_at(work: UnitOfWork, conversation: Conversation, position: int) -> tuple[int, int]:
+    """How many messages there are at a position, and at the next one."""
+    return work.messages.count_at(conversation.id, position), work.messages.count_at(conversation.id, position + 1)

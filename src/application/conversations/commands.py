@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from application.ports.persistence import StartWork
+from application.documents import conversation_document
+from application.ports.persistence import Once, StartWork
 from application.ports.runtime import NewId, Now, Signals
 from domain.agents import Agents
 from domain.conversations import Conversation
@@ -25,6 +26,7 @@ class StartConversation:
     title: str | None = None
     agent: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class StartConversationHandler:
                 now=self.now(),
             )
             work.conversations.add(conversation)
+            work.answers.keep(command.once, conversation_document(conversation))
             work.commit()
         return conversation
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.agents import Agent
@@ -57,11 +57,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """All that a model is asked with. The last turn is the question; passages are cited as [1], [2], …"""
+    """All that a model is asked with. The last turn is the question; passages are cited as [1], [2], …
+
+    `context` is what the frontend tells of where its user is and who that is: JSON, material like the passages.
+    """
 
     agent: Agent
     turns: Sequence[Turn]
     passages: Sequence[Passage]
+    context: Mapping[str, object] = field(default_factory=dict)
 
 
 class ModelStream(Protocol):

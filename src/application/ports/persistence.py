@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from domain.conversations import Conversation, Message
+from domain.conversations import Conversation, Fork, Message
 from domain.deletions import Deletion
 from domain.errors import Unavailable
 from domain.identity import Principal
 from domain.replies import Reply
 from domain.rooms import Room
+from domain.sessions import Session
 
 Document = dict[str, Any]
 """What a query returns: JSON in the very shape that the API hands out (ids and times may still be objects)."""
@@ -42,6 +43,10 @@ class Rooms(Protocol):
         """The room, deleted or not as asked (None: either). Raises NotFound, or Forbidden for somebody else's."""
         ...
 
+    def of(self, owner: str) -> Sequence[Room]:
+        """All of an owner's, the deleted included."""
+        ...
+
     def count(self, owner: str) -> int:
         """How many undeleted rooms `owner` has; keeps others from opening more until the transaction ends."""
         ...
@@ -60,6 +65,14 @@ class Conversations(Protocol):
         """The undeleted conversations of a room."""
         ...
 
+    def latest_in(self, room_id: UUID) -> UUID | None:
+        """The undeleted conversation of a room in which something happened last; it is not locked."""
+        ...
+
+    def of(self, owner: str) -> Sequence[Conversation]:
+        """All of an owner's, the deleted included."""
+        ...
+
     def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
         """The conversations that one deletion took."""
         ...
@@ -74,16 +87,31 @@ class Messages(Protocol):
         """The message; authorise through its conversation. Raises NotFound."""
         ...
 
-    def versions(self, conversation_id: UUID, position: int) -> int:
-        """How many versions of the answer at a position there are, the superseded included."""
+    def conversation_of(self, message_id: UUID) -> UUID:
+        """The conversation that a message is in. Raises NotFound."""
         ...
 
-    def superseded_by(self, reply_id: UUID) -> Message | None:
-        """The answer that gave way to this reply, if it was to be a new version of one."""
+    def count_at(self, conversation_id: UUID, position: int) -> int:
+        """How many messages there are at a position, on all branches."""
         ...
 
-    def window(self, conversation_id: UUID, *, before: int, limit: int) -> Sequence[Message]:
-        """The last `limit` current messages below position `before`, oldest first."""
+    def versions(self, conversation_id: UUID, position: int, parent_id: UUID | None) -> Sequence[Message]:
+        """Those that follow a message, at the position after it, in the order of their versions.
+
+        Without `parent_id` it is the current message that they follow.
+        """
+        ...
+
+    def fork(self, message: Message) -> Fork:
+        """Where the way to a message leaves the current branch."""
+        ...
+
+    def following(self, message: Message) -> Sequence[Message]:
+        """All that comes after a message, on any branch, by position; that message is not on the current one."""
+        ...
+
+    def window(self, conversation_id: UUID, *, start: int, before: int, limit: int) -> Sequence[Message]:
+        """The last `limit` current messages from position `start` on and below `before`, oldest first."""
         ...
 
 
@@ -120,6 +148,61 @@ class Visitors(Protocol):
 
     def add(self, visitor_id: UUID, seen_at: datetime) -> None: ...
 
+    def claim(self, visitor_id: UUID, *, by: str, now: datetime) -> None:
+        """Note who took the visitor's things; keeps others from taking them until the transaction ends."""
+        ...
+
+
+class Sessions(Protocol):
+    """The sessions; every look-up but `peek` and `latest` locks what it finds until the transaction ends."""
+
+    def add(self, session: Session) -> None: ...
+
+    def get(self, session_id: UUID, *, for_: Principal) -> Session:
+        """The session, open or not. Raises NotFound or Forbidden."""
+        ...
+
+    def peek(self, session_id: UUID) -> Session | None:
+        """The session as last committed, whoever owns it."""
+        ...
+
+    def unclosed(self, owner: str) -> Sequence[Session]:
+        """Those that were not closed, the longest quiet first; keeps others from opening more meanwhile."""
+        ...
+
+    def latest(self, owner: str, binding: str) -> Session | None:
+        """The last one of an owner that was bound to something, open or not."""
+        ...
+
+    def expired(self, at: datetime, *, limit: int) -> Sequence[Session]:
+        """Those that have expired and were not closed yet; what somebody else holds is passed over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that shall take effect once, whatever becomes of its answer on the way.
+
+    Its `key` (1 to 255 characters) is the client's, one for each thing that `owner` wants. `fingerprint` tells
+    whether a second request with the key wants the same. Every try is an `attempt` of its own.
+    """
+
+    owner: str
+    key: str
+    fingerprint: str
+    attempt: UUID
+
+
+class OnceAnswered(Protocol):
+    """What requests with an idempotency key were answered with, as the write's own transaction keeps it."""
+
+    def keep(self, once: Once | None, answer: Document) -> None:
+        """Keep the answer with what is written; nothing for None.
+
+        Raises Conflict `idempotency_key_in_use` when another attempt has taken over.
+        """
+        ...
+
 
 class UnitOfWork(Protocol):
     """One transaction: nothing is kept unless `commit` is called, and nothing after it.
@@ -149,11 +232,28 @@ class UnitOfWork(Protocol):
     @property
     def visitors(self) -> Visitors: ...
 
+    @property
+    def sessions(self) -> Sessions: ...
+
+    @property
+    def answers(self) -> OnceAnswered: ...
+
+    def hand_over(self, owner: str, to: str) -> None:
+        """Give messages, replies, deletions and sessions of `owner` to another one.
+
+        Rooms and conversations are entities and change hands by themselves.
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def flush(self) -> None:
+        """Write what was changed so far, where the store must see one change before the next one."""
+        ...
 
     def commit(self) -> None: ...
 
@@ -261,6 +361,41 @@ class MessagePage:
     descending: bool = False
 
 
+class SessionReader(Protocol):
+    """The queries about sessions: they change too often to be projected."""
+
+    def session(self, session_id: UUID, principal: Principal) -> Document:
+        """One of the principal's. Raises NotFound, or Forbidden for somebody else's."""
+        ...
+
+    def own(self, principal: Principal) -> Document | None:
+        """The last one that was bound to neither a room nor a conversation, open or not; None without any."""
+        ...
+
+    def sessions(self, principal: Principal, *, is_open: bool | None, page: Page) -> Document:
+        """The principal's own, the newest first, open or not as asked (None: either)."""
+        ...
+
+
+class IdempotencyKeys(Protocol):
+    """Who is at work on a request, and what it was answered with."""
+
+    def begin(self, once: Once, *, until: datetime, expires_at: datetime, now: datetime) -> Document | None:
+        """None if this attempt is to do it, before `until`; else the answer that is kept.
+
+        Raises Invalid for another fingerprint, Conflict `idempotency_key_in_use` while another attempt is at work.
+        """
+        ...
+
+    def abandon(self, once: Once) -> None:
+        """Let another attempt do it: this one has kept no answer."""
+        ...
+
+    def forget_expired(self, now: datetime, *, limit: int) -> int:
+        """Forget keys whose time is over; how many."""
+        ...
+
+
 class Reader(Protocol):
     """The queries. Everything deleted is invisible; lists hold the asker's own things only.
 
@@ -289,6 +424,13 @@ class Reader(Protocol):
     def conversation(self, conversation_id: UUID, principal: Principal) -> Document: ...
 
     def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document: ...
+
+    def versions(self, message_id: UUID, principal: Principal, page: Page) -> Document:
+        """A message and what could stand in its place, on whatever branch, the oldest first.
+
+        Each says whether it `is_current`: none is while a reply is to be another one.
+        """
+        ...
 
     def reply(self, reply_id: UUID, principal: Principal) -> Document: ...
 
@@ -340,6 +482,10 @@ class Snapshots(Protocol):
 
     def count(self, model: Model) -> int:
         """How many there are, hidden ones included."""
+        ...
+
+    def messages_from(self, conversation_id: UUID, position: int) -> Sequence[UUID]:
+        """The messages of a conversation from a position on, hidden ones included."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.errors import Unavailable
 from domain.identity import Principal
+from domain.rate_limits import Rate
 
 NewId = Callable[[], UUID]
 """Makes UUIDv7 ids (RFC 9562, section 5.7), which sort by the time they were made."""
@@ -153,6 +154,75 @@ class Signals(Protocol):
         ...
 
 
+class Topics(Protocol):
+    """Brings notes to everybody who has subscribed to the topic of an id, in any process; the publisher's too.
+
+    For what matters at this moment: a note may be lost, and is not kept. Nobody waits for the server, or fails
+    because it is away.
+    """
+
+    def publish(self, topic: UUID, note: Mapping[str, Any]) -> None:
+        """Tell every subscriber, each exactly once unless the note is lost. `note` holds JSON values, and few."""
+        ...
+
+    def subscribe(self, topic: UUID, heard: Callable[[Mapping[str, Any]], None]) -> AbstractContextManager[None]:
+        """Call `heard` with each note while the context is open, from any thread; it must return at once.
+
+        Its exceptions are logged. What is published elsewhere reaches it once the server knows of the subscription.
+        """
+        ...
+
+
+class RateLimiterUnavailable(Unavailable):
+    """Where spends are counted does not answer."""
+
+    slug = "rate_limiter_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a key has left of its rate: whether there was room, how many more, and in how many seconds there are more.
+
+    Where there was no room, `resets_in` is the time until there is.
+    """
+
+    granted: bool
+    remaining: int
+    resets_in: float
+
+
+class RateLimiter(Protocol):
+    """Counts spends by key, in a moving window: in no window of a rate more than its limit are granted, ever.
+
+    All processes of an installation share what is counted.
+    """
+
+    def spend(self, spend_id: UUID, rates: Mapping[str, Rate]) -> Mapping[str, Quota]:
+        """Spend one of each key's rate, in one step: where one has no room, none is spent.
+
+        Raises RateLimiterUnavailable; then it may have been spent.
+        """
+        ...
+
+    def refund(self, spend_id: UUID, keys: Iterable[str]) -> None:
+        """Forget what was spent under that id, as if it had never been; raises RateLimiterUnavailable."""
+        ...
+
+
+class KeysUnavailable(Unavailable):
+    """The key that a token may be signed with cannot be asked for: nothing is known about the token."""
+
+    slug = "keys_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """Who a good token speaks for, and until when."""
+
+    principal: Principal
+    expires_at: datetime
+
+
 class Tokens(Protocol):
     """Turns tokens into principals and back."""
 
@@ -160,6 +230,6 @@ class Tokens(Protocol):
         """A token and when it expires."""
         ...
 
-    def verify(self, token: str) -> Principal:
-        """Who the token speaks for. Raises TokenInvalid or TokenExpired."""
+    def verify(self, token: str) -> VerifiedToken:
+        """Who the token speaks for. Raises TokenInvalid, TokenExpired or KeysUnavailable."""
         ...

@@ -38,8 +38,10 @@ class ReplyEnding:
                 # An earlier try was committed, though that was not known: what is left is to say so.
                 return self._tell(work.messages.get(reply_id), epoch=epoch, seq=final_seq)
             reply.end(outcome, epoch=epoch, final_seq=final_seq, now=self.now())
-            replaced = work.messages.superseded_by(reply_id) if reply.version > 1 else None
-            message = conversation.take_answer(reply, self.now(), instead_of=replaced)
+            versions: Sequence[Message] = ()
+            if reply.version > 1:
+                versions = work.messages.versions(conversation.id, reply.position, reply.parent_id)
+            message = conversation.take_answer(reply, self.now(), versions=versions)
             work.messages.add(message)
             work.commit()
         return self._tell(message, epoch=epoch, seq=final_seq)

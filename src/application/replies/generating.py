@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -201,13 +201,13 @@ class _Attempt:
 
     def run(self) -> None:
         started = time.monotonic()
-        reply, history = self._claim()
+        reply, history, context = self._claim()
         metadata: dict[str, object] = {}
         passages: Sequence[Passage] = ()
         try:
             agent = self._task.agents.named(reply.agent)
             passages = self._passages_for(history)
-            outcome = self._answer(prompt_from(agent, history, passages), started, metadata)
+            outcome = self._answer(prompt_from(agent, history, passages, context), started, metadata)
         except LeaseLost:
             raise
         except Exception:
@@ -229,20 +229,26 @@ class _Attempt:
             Outcome(status=outcome.status, text=self._text, error=outcome.error, sources=sources, metadata=metadata),
         )
 
-    def _claim(self) -> tuple[Reply, Sequence[Message]]:
-        """Become the owner; raises Conflict when somebody else is or was."""
+    def _claim(self) -> tuple[Reply, Sequence[Message], Mapping[str, object]]:
+        """Become the owner: the reply, what it answers, and the context of its session.
+
+        Raises Conflict when somebody else is or was.
+        """
         task = self._task
         with task.start_work() as work:
             reply = work.replies.get(self.reply_id, for_=SYSTEM)
             first_seq = reply.claim(task.now())
-            history = work.messages.window(reply.conversation_id, before=reply.position, limit=task.history)
+            history = work.messages.window(
+                reply.conversation_id, start=reply.window_from or 1, before=reply.position, limit=task.history
+            )
+            session = work.sessions.peek(reply.session_id) if reply.session_id is not None else None
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
         self._next_seq = first_seq
         self._started = {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts}
         self._open_log()
-        return reply, history
+        return reply, history, session.context if session is not None else {}
 
     def _passages_for(self, history: Sequence[Message]) -> Sequence[Passage]:
         if not history:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from application.ports.language import Passage, Prompt, Turn
 from application.ports.persistence import Document
@@ -13,10 +13,12 @@ from domain.conversations import Message
 _CITATION = re.compile(r"\[(\d{1,2})\]")
 
 
-def prompt_from(agent: Agent, history: Sequence[Message], passages: Sequence[Passage]) -> Prompt:
+def prompt_from(
+    agent: Agent, history: Sequence[Message], passages: Sequence[Passage], context: Mapping[str, object]
+) -> Prompt:
     """The window of a conversation; messages that were left empty say nothing to a model."""
     turns = [Turn(role=message.role.value, content=message.content) for message in history if message.content]
-    return Prompt(agent=agent, turns=turns, passages=passages)
+    return Prompt(agent=agent, turns=turns, passages=passages, context=context)
 
 
 def cited(text: str, passages: Sequence[Passage]) -> list[Document]:

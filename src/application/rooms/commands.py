@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from application.ports.persistence import StartWork
+from application.documents import room_document
+from application.ports.persistence import Once, StartWork
 from application.ports.runtime import NewId, Now, Signals
 from domain.deletions import Deletion, Subject
 from domain.errors import Conflict
@@ -22,6 +23,7 @@ class OpenRoom:
     principal: Principal
     name: str
     metadata: Mapping[str, object] = field(default_factory=dict)
+    once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class OpenRoomHandler:
                 now=self.now(),
             )
             work.rooms.add(room)
+            work.answers.keep(command.once, room_document(room))
             work.commit()
         return room
 

@@ -12,18 +12,35 @@ from flask_smorest import Blueprint as ApiBlueprint
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from application.facade import Application
 from application.ports.runtime import NewId
 from domain.errors import Invalid
-from entrypoints.http import answers, auth, conversations, health, replies, rooms, search, visitors
+from entrypoints.http import (
+    answers,
+    auth,
+    chat,
+    conversations,
+    cors,
+    health,
+    identity,
+    messages,
+    once,
+    rates,
+    replies,
+    rooms,
+    search,
+    sessions,
+    visitors,
+)
 from entrypoints.http.schemas import ErrorEnvelope
 from entrypoints.settings import Settings
 
 _WEB = Path(__file__).resolve().parents[1] / "web"
 
-_SERVERS = frozenset({"mongo", "read models", "redis", "workers"})
+_SERVERS = frozenset({"mongo", "read models", "redis", "workers", "rate limits"})
 """The parts whose state `/readyz` tells; a model is asked by nobody but those who want an answer."""
 
 _BODY_LIMIT = 1024 * 1024
@@ -45,18 +62,29 @@ def create_app(application: Application, settings: Settings, new_id: NewId, esse
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
     )
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign] # as Flask says to
+            app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies, x_host=settings.proxies
+        )
     app.url_map.strict_slashes = False
     app.url_map.converters["id"] = _IdConverter
     Api.ERROR_SCHEMA = ErrorEnvelope
     api = Api(app)
     answers.install(app, new_id)  # After the Api, whose error handlers give way to ours.
-    auth.install(app, application)
+    cors.install(app, settings.allowed_origins)
+    auth.install(app, application, settings)
+    rates.install(app)
+    once.install(app)
     _check_requests(app)
     api.register_converter(_IdConverter, lambda converter: {"type": "string", "format": "uuid"})
     for blueprint in (
-        visitors.blueprint(application, settings),
+        visitors.blueprint(application),
+        identity.blueprint(),
         rooms.blueprint(application),
+        sessions.blueprint(application),
+        chat.blueprint(application, settings.reply_timeout),
         conversations.blueprint(application),
+        messages.blueprint(application),
         replies.blueprint(application),
         search.search(application),
         search.agents(application),

@@ -1,18 +1,29 @@
-"""Who is asking: a bearer token, or the visitor's cookie. Every route needs one unless it is listed here."""
+"""Who is asking: a bearer token, a user's cookie, or a visitor's. Every route needs one unless it is listed here."""
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from datetime import UTC, datetime
+
+from flask import Flask, Response, current_app, g, request
 
 from application.facade import Application
-from domain.errors import Forbidden, TokenInvalid, Unauthenticated
-from domain.identity import Principal
+from application.ports.runtime import VerifiedToken
+from domain.errors import Forbidden, Invalid, TokenExpired, TokenInvalid, Unauthenticated
+from domain.identity import Principal, PrincipalKind
+from entrypoints.settings import Settings
 
-COOKIE = "parley_visitor"
+COOKIES = {PrincipalKind.USER: "parley_user", PrincipalKind.VISITOR: "parley_visitor"}
+"""The cookie of each kind of principal. Whoever signs in stays a visitor beside, for when they sign out."""
+
+SUBPROTOCOL = "parley"
+"""What a WebSocket speaks. It is offered beside `bearer.<token>`, and is the only one to be answered with."""
 
 PUBLIC = frozenset(
     {
         "visitors.welcome",
+        "chat.chat",  # which make a visitor of whoever is not known
+        "chat.chat_with_timeout",
+        "identity.logout",
         "agents.list_agents",
         "health.healthz",
         "health.readyz",
@@ -25,18 +36,24 @@ PUBLIC = frozenset(
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_LONGEST_COOKIE = 4000
+"""Characters of a token in a cookie; browsers drop cookies of more than 4096 with name and attributes."""
 
-def install(app: Flask, application: Application) -> None:
+
+def install(app: Flask, application: Application, settings: Settings) -> None:
     """Authenticate every request to a route that is not public."""
+    app.config["ALLOWED_ORIGINS"] = settings.allowed_origins
+    app.config["COOKIE_SECURE"] = settings.cookie_secure
 
     @app.before_request
     def authenticate() -> None:
         if request.endpoint is None or request.endpoint in PUBLIC:
             return
-        known = identify(application)
+        known = verified(application)
         if known is None:
             raise Unauthenticated("Send a bearer token, or get a visitor's cookie from POST /api/v1/visitors.")
-        g.principal = known
+        g.principal = known.principal
+        g.expires_at = known.expires_at
 
 
 def principal() -> Principal:
@@ -45,34 +62,129 @@ def principal() -> Principal:
     return asking
 
 
-def identify(application: Application) -> Principal | None:
-    """Who the request's token speaks for; None without a token. Raises TokenInvalid, TokenExpired or Forbidden.
+def expires_at() -> datetime:
+    """When the token of whoever is asking ends."""
+    end: datetime = g.expires_at
+    return end
 
-    A cookie comes along with whatever another site makes a browser send, so for unsafe methods
-    the request must come from a page of this very origin.
+
+def identify(application: Application) -> Principal | None:
+    """Who the request's token speaks for; see `verified`."""
+    known = verified(application)
+    return known.principal if known is not None else None
+
+
+def verified(application: Application) -> VerifiedToken | None:
+    """Who the request's token speaks for, and until when; None without a token.
+
+    A bearer token is taken before the cookies, a user's cookie before a visitor's, and what is no good is
+    refused, never passed over for the next. Raises TokenInvalid, TokenExpired, KeysUnavailable or Forbidden.
+
+    A cookie comes along with whatever another site makes a browser send, so for unsafe methods, and for
+    WebSockets, the request must come from an allowed page (see `refuse_other_sites`).
+    """
+    token = bearer()
+    if token is not None:
+        return application.tokens.verify(token)
+    for kind in PrincipalKind.USER, PrincipalKind.VISITOR:
+        if (cookie := request.cookies.get(COOKIES[kind])) is not None:
+            if request.method not in _SAFE or _is_upgrade():
+                refuse_other_sites()
+            return _verified_cookie(application, COOKIES[kind], cookie)
+    return None
+
+
+def bearer() -> str | None:
+    """The token in the `Authorization` header, or in the subprotocols that a WebSocket offers.
+
+    A browser's WebSocket cannot send headers, but can offer `parley, bearer.<token>`. Raises TokenInvalid.
     """
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenInvalid("The Authorization header must be 'Bearer <token>'.")
-        return application.tokens.verify(token.strip())
-    cookie = request.cookies.get(COOKIE)
-    if cookie is None:
-        return None
-    if request.method not in _SAFE:
-        refuse_other_sites()
-    return application.tokens.verify(cookie)
+        return token.strip()
+    if _is_upgrade():
+        for offered in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+            kind, dot, token = offered.strip().partition(".")
+            if dot and kind.lower() == "bearer":
+                return token
+    return None
+
+
+def known_visitor(application: Application) -> Principal | None:
+    """The visitor that the caller is already, whoever is signed in; None if there is none any more."""
+    try:
+        token = bearer()
+        known = application.tokens.verify(token) if token is not None else None
+        if known is None or known.principal.kind is not PrincipalKind.VISITOR:
+            cookie = request.cookies.get(COOKIES[PrincipalKind.VISITOR])
+            known = application.tokens.verify(cookie) if cookie is not None else None
+    except Unauthenticated:
+        return None  # A token that is no longer good is what one comes to POST /visitors to replace.
+    return known.principal if known is not None and known.principal.kind is PrincipalKind.VISITOR else None
 
 
 def refuse_other_sites() -> None:
-    """Raise Forbidden when a browser says that the request was made by another origin's page."""
+    """Raise Forbidden when a browser says that another site's page makes this request.
+
+    Allowed are the pages of this very host and those of PARLEY_ALLOWED_ORIGINS. Browsers say where a
+    request comes from in `Origin` (RFC 6454), with all unsafe methods and every WebSocket; where there is
+    none, `Sec-Fetch-Site` may tell. Who sends neither is no browser, and has no other site's pages.
+
+    To be called before whatever a cookie may be used for, or that sets one; and before a WebSocket is
+    accepted, whoever asks for it: no browser's same-origin policy protects those.
+    """
     origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
+    if origin is not None:
+        # A proxy that terminates TLS may not say so, but on this host pages over TLS are always ours.
+        allowed = origin in (f"{request.scheme}://{request.host}", f"https://{request.host}")
+        allowed = allowed or origin in current_app.config["ALLOWED_ORIGINS"]
+    else:
+        allowed = request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
+    if not allowed:
         raise Forbidden("This request comes from another site.")
 
 
-def remember(response: Response, token: str, seconds: int, *, secure: bool) -> Response:
-    """Set the visitor's cookie."""
-    response.set_cookie(COOKIE, token, max_age=seconds, httponly=True, samesite="Lax", secure=secure, path="/")
+def remember(response: Response, token: str, known: VerifiedToken) -> Response:
+    """Set the cookie of the token's kind, which ends with the token. Raises Invalid if browsers would drop it."""
+    if len(token) > _LONGEST_COOKIE:
+        raise Invalid({"Authorization": f"The token is longer than a cookie can be ({_LONGEST_COOKIE} characters)."})
+    seconds = int((known.expires_at - datetime.now(UTC)).total_seconds())
+    _set_cookie(response, known.principal.kind, token, max(0, seconds))
     return response
+
+
+def forget(response: Response, *kinds: PrincipalKind) -> Response:
+    """Remove the cookies of these kinds."""
+    for kind in kinds:
+        _set_cookie(response, kind, "", 0)
+    return response
+
+
+def _set_cookie(response: Response, kind: PrincipalKind, value: str, seconds: int) -> None:
+    secure = current_app.config["COOKIE_SECURE"]
+    response.set_cookie(
+        COOKIES[kind],
+        value,
+        max_age=seconds,
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure if secure is None else secure,
+        path="/",
+    )
+
+
+def _verified_cookie(application: Application, name: str, token: str) -> VerifiedToken:
+    try:
+        return application.tokens.verify(token)
+    except (TokenInvalid, TokenExpired) as stale:
+        remedy = "Sign in again, or sign out with POST /api/v1/logout."
+        if name == COOKIES[PrincipalKind.VISITOR]:
+            remedy = "Get a new one with POST /api/v1/visitors."
+        raise type(stale)(f"The cookie {name} is stale. {stale.message} {remedy}", cookie=name) from None
+
+
+def _is_upgrade() -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from application.conversations.asking import AskQuestion, OnConflict
+from application.conversations.asking import AskQuestion
 from application.conversations.commands import (
     ChangeConversation,
     DeleteConversation,
     RestoreConversation,
     StartConversation,
 )
-from application.documents import conversation_document, deletion_document, message_document, reply_document
+from application.documents import asked_document, conversation_document, deletion_document
 from application.facade import Application
-from application.replies.watching import WatchReply
-from domain.errors import ReplyTimeout
-from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
+from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
 from entrypoints.http.auth import principal
-from entrypoints.http.replies import ReplyOut
+from entrypoints.http.once import IDEMPOTENT, creating
 from entrypoints.http.schemas import (
     DeletionOut,
     LastMessage,
@@ -36,7 +35,6 @@ from entrypoints.http.schemas import (
     page_of,
     paged,
 )
-from entrypoints.http.streaming import event_stream
 
 
 class ConversationListQuery(ListQuery):
@@ -59,12 +57,6 @@ class MessageListQuery(Request):
     order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
 
 
-class AskQuery(Request):
-    """Whether to wait for the finished reply."""
-
-    wait = fields.Integer(load_default=None, validate=validate.Range(1, 30), metadata={"description": "Seconds."})
-
-
 class ConversationBody(Request):
     """A new conversation."""
 
@@ -80,14 +72,6 @@ class ConversationChanges(Request):
     title = fields.String(metadata={"minLength": 1, "maxLength": 200})
     agent = fields.String()
     metadata = metadata_field()
-
-
-class QuestionBody(Request):
-    """A question."""
-
-    content = fields.String(required=True, metadata={"minLength": 1, "maxLength": 5000})
-    agent = fields.String(load_default=None, allow_none=True)
-    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
 
 
 class ConversationOut(Schema):
@@ -107,25 +91,19 @@ class ConversationOut(Schema):
     version = fields.Integer(required=True)
 
 
-class AskedOut(Schema):
-    """The question as it was taken, and the reply that is being written."""
-
-    message = fields.Nested(MessageOut, required=True)
-    reply = fields.Nested(ReplyOut, required=True)
-
-
 def blueprint(app: Application) -> Blueprint:
     """The routes of conversations, over `app`."""
     routes = Blueprint("conversations", __name__, url_prefix="/conversations", description="Threads of messages.")
 
     @routes.post("")
+    @routes.doc(**IDEMPOTENT)
     @routes.arguments(ConversationBody())
     @routes.response(201, enveloped(ConversationOut))
     def start_conversation(body: dict[str, Any]) -> Response:
         """Start a conversation, in a room or on its own."""
-        conversation = app.conversations.start(StartConversation(principal=principal(), **body))
-        where = {"Location": f"/api/v1/conversations/{conversation.id}"}
-        return data(conversation_document(conversation), 201, where)
+        start = StartConversation(principal=principal(), **body)
+        document = creating(app, lambda once: conversation_document(app.conversations.start(replace(start, once=once))))
+        return data(document, 201, {"Location": f"/api/v1/conversations/{document['id']}"})
 
     @routes.get("")
     @routes.arguments(ConversationListQuery(), location="query")
@@ -170,6 +148,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.messages(conversation_id, principal(), message_page_of(query)))
 
     @routes.post("/<id:conversation_id>/messages")
+    @routes.doc(**IDEMPOTENT)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
     @routes.response(202, enveloped(AskedOut))
@@ -180,22 +159,9 @@ def blueprint(app: Application) -> Blueprint:
         Answers 202 at once; with `Accept: text/event-stream` the reply's events; with `wait` the
         finished reply, or 408 with the text so far while the reply goes on.
         """
-        question, reply = app.conversations.ask(
-            AskQuestion(principal=principal(), conversation_id=conversation_id, **body)
+        question = AskQuestion(principal=principal(), conversation_id=conversation_id, **body)
+        return asked(
+            app, lambda once: asked_document(*app.conversations.ask(replace(question, once=once))), query["wait"]
         )
-        where = {"Location": f"/api/v1/replies/{reply.id}"}
-        watching = WatchReply(principal=principal(), reply_id=reply.id)
-        if request.accept_mimetypes.best == "text/event-stream":
-            return event_stream(app.replies.watch(watching, known=reply_document(reply)), where)
-        if query["wait"] is None:
-            return data({"message": message_document(question), "reply": reply_document(reply)}, 202, where)
-        finished = app.replies.watch.wait(watching, within=query["wait"])
-        if ReplyStatus(finished["status"]).is_live:
-            raise ReplyTimeout(
-                f"The reply is not finished after {query['wait']} seconds. It goes on: fetch or watch it.",
-                message=message_document(question),
-                reply=finished,
-            )
-        return data({"message": message_document(question), "reply": finished}, 200, where)
 
     return routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +11,17 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
 from application.conversations.asking import RegenerateReply
-from application.documents import reply_document
+from application.documents import regenerated_document
 from application.facade import Application
+from application.ports.persistence import Document, Once
 from application.replies.ending import CancelReply
 from application.replies.watching import WatchReply
 from domain.errors import Invalid
+from domain.rate_limits import Action
 from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.once import IDEMPOTENT, creating
 from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped
 from entrypoints.http.streaming import event_stream
 
@@ -84,11 +88,17 @@ def blueprint(app: Application) -> Blueprint:
         return data(reply, 202 if ReplyStatus(reply["status"]).is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
+    @routes.doc(**IDEMPOTENT)
     @routes.response(202, enveloped(RegeneratedOut))
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""
-        reply = app.replies.regenerate(RegenerateReply(principal=principal(), reply_id=reply_id))
-        return data({"reply": reply_document(reply)}, 202, {"Location": f"/api/v1/replies/{reply.id}"})
+        wish = RegenerateReply(principal=principal(), reply_id=reply_id)
+
+        def regenerate(once: Once | None) -> Document:
+            return regenerated_document(app.replies.regenerate(replace(wish, once=once)))
+
+        document = creating(app, regenerate, Action.ASK)
+        return data(document, 202, {"Location": f"/api/v1/replies/{document['reply']['id']}"})
 
     return routes
 

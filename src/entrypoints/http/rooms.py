@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,10 @@ from marshmallow import Schema, fields, validate
 from application.documents import deletion_document, room_document
 from application.facade import Application
 from application.rooms.commands import ChangeRoom, DeleteRoom, OpenRoom, RestoreRoom
+from domain.rate_limits import Action
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.once import IDEMPOTENT, creating
 from entrypoints.http.schemas import (
     DeletionOut,
     LastMessage,
@@ -77,12 +80,14 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("rooms", __name__, url_prefix="/rooms", description="A principal's spaces.")
 
     @routes.post("")
+    @routes.doc(**IDEMPOTENT)
     @routes.arguments(RoomBody())
     @routes.response(201, enveloped(RoomOut))
     def open_room(body: dict[str, Any]) -> Response:
         """Open a room."""
-        room = app.rooms.open(OpenRoom(principal=principal(), **body))
-        return data(room_document(room), 201, {"Location": f"/api/v1/rooms/{room.id}"})
+        room = OpenRoom(principal=principal(), **body)
+        opened = creating(app, lambda once: room_document(app.rooms.open(replace(room, once=once))), Action.OPEN_ROOM)
+        return data(opened, 201, {"Location": f"/api/v1/rooms/{opened['id']}"})
 
     @routes.get("")
     @routes.arguments(RoomListQuery(), location="query")

@@ -59,6 +59,14 @@ class FailureOut(Schema):
     message = fields.String(required=True)
 
 
+class FeedbackOut(Schema):
+    """What somebody thinks of an answer."""
+
+    rating = fields.String(required=True)
+    comment = fields.String(required=True, allow_none=True)
+    given_at = fields.DateTime(required=True)
+
+
 class MessageOut(Schema):
     """A message of the history."""
 
@@ -73,6 +81,9 @@ class MessageOut(Schema):
     sources = fields.List(fields.Nested(SourceOut), required=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     metadata = fields.Dict(required=True)
+    parent_id = fields.UUID(required=True, allow_none=True)
+    alternatives = fields.Integer(required=True)
+    feedback = fields.Nested(FeedbackOut, required=True, allow_none=True)
     created_at = fields.DateTime(required=True)
 
 

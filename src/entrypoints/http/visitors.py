@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Response
+from typing import Any
+
+from flask import Response, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from application.facade import Application
-from domain.errors import Unauthenticated
-from domain.identity import Principal
+from application.ports.persistence import Document
+from application.ports.runtime import VerifiedToken
+from application.visitors.commands import ClaimVisitor, Welcome
+from domain.errors import Invalid
+from domain.identity import Principal, PrincipalKind
+from domain.rate_limits import Action
 from entrypoints.http import auth
 from entrypoints.http.answers import data
-from entrypoints.http.schemas import enveloped
-from entrypoints.settings import Settings
+from entrypoints.http.rates import spending
+from entrypoints.http.schemas import Request, enveloped
 
 
 class VisitorOut(Schema):
@@ -24,7 +30,20 @@ class VisitorOut(Schema):
     expires_at = fields.DateTime(required=True)
 
 
-def blueprint(app: Application, settings: Settings) -> Blueprint:
+class ClaimBody(Request):
+    """Which visitor one was."""
+
+    token = fields.String(load_default=None, allow_none=True)
+
+
+class ClaimedOut(Schema):
+    """How much has changed hands; what was deleted, and can be restored, comes along uncounted."""
+
+    rooms = fields.Integer(required=True)
+    conversations = fields.Integer(required=True)
+
+
+def blueprint(app: Application) -> Blueprint:
     """The routes of visitors, over `app`."""
     routes = Blueprint("visitors", __name__, url_prefix="/visitors", description="Anonymous principals.")
 
@@ -34,22 +53,48 @@ def blueprint(app: Application, settings: Settings) -> Blueprint:
     def welcome() -> Response:
         """Become a visitor; the token comes in the body and in a cookie that scripts cannot read."""
         auth.refuse_other_sites()  # They must not replace the visitor that somebody's browser is here.
-        welcome = app.welcome_visitor(_known(app))
-        body = {
-            "id": welcome.visitor.id,
-            "kind": welcome.visitor.kind,
-            "token": welcome.token,
-            "expires_at": welcome.expires_at,
-        }
-        lifetime = int(settings.visitor_lifetime.total_seconds())
-        answer = data(body, 201 if welcome.is_new else 200)
-        return auth.remember(answer, welcome.token, lifetime, secure=settings.cookie_secure)
+        known = auth.known_visitor(app)
+        welcome = app.visitors.welcome(known) if known is not None else welcomed(app)
+        return remembered(data(shown(welcome), 201 if welcome.is_new else 200), welcome)
+
+    @routes.post("/claim")
+    @routes.arguments(ClaimBody())
+    @routes.response(200, enveloped(ClaimedOut))
+    def claim(body: dict[str, Any]) -> Response:
+        """Take over, as a signed-in user, all that the visitor has whom one was before.
+
+        The visitor is told by its `token`, or by its cookie, which is removed.
+        """
+        auth.refuse_other_sites()
+        if body["token"] is not None:
+            visitor: Principal | None = app.tokens.verify(body["token"]).principal
+        else:
+            visitor = auth.known_visitor(app)
+        if visitor is None:
+            raise Invalid({"token": "Send the visitor's token, or come with its cookie."})
+        claimed = app.visitors.claim(ClaimVisitor(principal=auth.principal(), visitor=visitor))
+        answer = data({"rooms": claimed.rooms, "conversations": claimed.conversations})
+        return auth.forget(answer, PrincipalKind.VISITOR)
 
     return routes
 
 
-def _known(app: Application) -> Principal | None:
-    try:
-        return auth.identify(app)
-    except Unauthenticated:
-        return None  # A token that is no longer good is what one comes here to replace.
+def welcomed(app: Application) -> Welcome:
+    """A new visitor; they are counted by the address that they come from."""
+    with spending(app, Action.WELCOME_VISITOR, address=request.remote_addr or "unknown"):
+        return app.visitors.welcome()
+
+
+def shown(welcome: Welcome) -> Document:
+    """A visitor with its token."""
+    return {
+        "id": welcome.visitor.id,
+        "kind": welcome.visitor.kind,
+        "token": welcome.token,
+        "expires_at": welcome.expires_at,
+    }
+
+
+def remembered(answer: Response, welcome: Welcome) -> Response:
+    """The answer with the visitor's cookie."""
+    return auth.remember(answer, welcome.token, VerifiedToken(welcome.visitor, welcome.expires_at))

@@ -1,0 +1,97 @@
+"""Edit a question, which begins a new branch; go to another version of a message, and with it to its branch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from application.conversations.asking import OnConflict, Posting, taken_at
+from application.documents import asked_document
+from application.ports.persistence import Once, StartWork
+from application.ports.runtime import NewId, Now
+from domain.agents import Agents
+from domain.conversations import Conversation, Message
+from domain.identity import Principal
+from domain.limits import Limits
+from domain.replies import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditQuestion:
+    """A principal says something else than it did, and wants a reply to that."""
+
+    principal: Principal
+    message_id: UUID
+    content: str
+    agent: str | None = None
+    on_conflict: OnConflict = OnConflict.REJECT
+    once: Once | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EditQuestionHandler:
+    """The new version, its reply and what leaves the history for them, in one transaction.
+
+    Raises NotFound, Forbidden, Invalid, Conflict `not_a_question` or `reply_in_progress`, or
+    Limited `too_many_live_replies`.
+    """
+
+    start_work: StartWork
+    posting: Posting
+    new_id: NewId
+    now: Now
+    agents: Agents
+    limits: Limits
+
+    def __call__(self, command: EditQuestion) -> tuple[Message, Reply]:
+        return self.posting(command.principal, command.on_conflict, lambda: self._post(command))
+
+    def _post(self, command: EditQuestion) -> tuple[Message, Reply]:
+        with self.start_work() as work:
+            conversation_id = work.messages.conversation_of(command.message_id)
+            conversation = work.conversations.get(conversation_id, for_=command.principal)
+            question = work.messages.get(command.message_id)
+            edited, reply = conversation.edit(
+                question,
+                command.content,
+                message_id=self.new_id(),
+                reply_id=self.new_id(),
+                agent=command.agent,
+                fork=work.messages.fork(question),
+                versions=work.messages.versions(conversation.id, question.position, question.parent_id),
+                taken=taken_at(work, conversation, question.position),
+                live_replies=work.replies.count_live(conversation.owner),
+                agents=self.agents,
+                limits=self.limits,
+                now=self.now(),
+            )
+            work.messages.add(edited)
+            work.replies.add(reply)
+            work.answers.keep(command.once, asked_document(edited, reply))
+            work.commit()
+        return edited, reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectVersion:
+    """The branch through a message shall be the one that the conversation goes on with."""
+
+    principal: Principal
+    message_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SelectVersionHandler:
+    """Changes over to it; raises NotFound, Forbidden or Conflict `reply_in_progress`."""
+
+    start_work: StartWork
+    now: Now
+
+    def __call__(self, command: SelectVersion) -> Conversation:
+        with self.start_work() as work:
+            conversation_id = work.messages.conversation_of(command.message_id)
+            conversation = work.conversations.get(conversation_id, for_=command.principal)
+            message = work.messages.get(command.message_id)
+            conversation.select(work.messages.fork(message), work.messages.following(message), self.now())
+            work.commit()
+        return conversation

@@ -1,0 +1,87 @@
+"""`/messages`: versions of questions and answers, edit and ask again, feedback."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import fields
+
+from application.conversations.branching import EditQuestion, SelectVersion
+from application.conversations.feedback import GiveFeedback, TakeFeedbackBack
+from application.documents import asked_document, conversation_document, message_document
+from application.facade import Application
+from domain.conversations import Rating
+from entrypoints.http.answers import data
+from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
+from entrypoints.http.auth import principal
+from entrypoints.http.conversations import ConversationOut
+from entrypoints.http.once import IDEMPOTENT
+from entrypoints.http.schemas import ListQuery, MessageOut, Request, enveloped, page_of, paged
+
+
+class FeedbackBody(Request):
+    """What one thinks of an answer."""
+
+    rating = fields.Enum(Rating, by_value=True, required=True)
+    comment = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 1000})
+
+
+class VersionOut(MessageOut):
+    """A message, and whether it is part of the history at present."""
+
+    is_current = fields.Boolean(required=True)
+
+
+def blueprint(app: Application) -> Blueprint:
+    """The routes of messages, over `app`."""
+    routes = Blueprint("messages", __name__, url_prefix="/messages", description="Questions, answers, their versions.")
+
+    @routes.get("/<id:message_id>/versions")
+    @routes.arguments(ListQuery(), location="query")
+    @routes.response(200, paged(VersionOut))
+    def list_versions(query: dict[str, Any], message_id: UUID) -> Response:
+        """List a message and its other versions, on whatever branch, the oldest first."""
+        return data(app.read.versions(message_id, principal(), page_of(query)))
+
+    @routes.post("/<id:message_id>/edit")
+    @routes.doc(**IDEMPOTENT)
+    @routes.arguments(AskQuery(), location="query")
+    @routes.arguments(QuestionBody())
+    @routes.response(202, enveloped(AskedOut))
+    @routes.alt_response(200, schema=enveloped(AskedOut), description="With `wait`: the finished reply.")
+    def edit(query: dict[str, Any], body: dict[str, Any], message_id: UUID) -> Response:
+        """Ask another version of a question; what followed the old one leaves the history and is kept.
+
+        Answers as asking does: 202 at once; with `Accept: text/event-stream` the reply's events; with `wait`
+        the finished reply, or 408 with the text so far while the reply goes on.
+        """
+        question = EditQuestion(principal=principal(), message_id=message_id, **body)
+        return asked(app, lambda once: asked_document(*app.messages.edit(replace(question, once=once))), query["wait"])
+
+    @routes.post("/<id:message_id>/select")
+    @routes.response(200, enveloped(ConversationOut))
+    def select(message_id: UUID) -> Response:
+        """Have the conversation go on with the branch that a message is on."""
+        selection = SelectVersion(principal=principal(), message_id=message_id)
+        return data(conversation_document(app.messages.select(selection)))
+
+    @routes.put("/<id:message_id>/feedback")
+    @routes.arguments(FeedbackBody())
+    @routes.response(200, enveloped(MessageOut))
+    def give_feedback(body: dict[str, Any], message_id: UUID) -> Response:
+        """Rate an answer, in place of what was said before."""
+        feedback = GiveFeedback(principal=principal(), message_id=message_id, **body)
+        return data(message_document(app.messages.give_feedback(feedback)))
+
+    @routes.delete("/<id:message_id>/feedback")
+    @routes.response(200, enveloped(MessageOut))
+    def take_feedback_back(message_id: UUID) -> Response:
+        """Take one's feedback back."""
+        taken_back = TakeFeedbackBack(principal=principal(), message_id=message_id)
+        return data(message_document(app.messages.take_feedback_back(taken_back)))
+
+    return routes

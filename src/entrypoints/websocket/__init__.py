@@ -1,0 +1,1 @@
+"""WebSockets: one connection, and all those of a process."""
