@@ -6,14 +6,21 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import jwt
 import pytest
+from flask import Flask
 
+from adapters.jwt.tokens import HostProduct, JwtTokens
+from domain.errors import Forbidden, TokenInvalid
+from domain.identity import Principal, PrincipalKind
+from entrypoints.http import auth
 from tests.jwks_server import JwksServer, SigningKey, jwks_server
 from tests.parley_process import Client, ParleyProcess, parse_events, running
 from tests.waiting import eventually
@@ -330,31 +337,61 @@ class TestSigningIn:
 class TestUpgrades:
     """A WebSocket cannot send headers from a browser, and no browser keeps another site's page from opening one."""
 
-    UPGRADE: ClassVar = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    @pytest.fixture
+    def application(self) -> Any:
+        """As much of an application as there has to be to know somebody."""
+        return SimpleNamespace(tokens=JwtTokens(["s" * 32], HostProduct(), lambda: datetime.now(UTC)))
 
-    def test_a_websocket_may_offer_its_token_as_a_subprotocol(self, browser: Client, alice: str) -> None:
-        for offered in (f"parley, bearer.{alice}", f"bearer.{alice},parley", f"Bearer.{alice}"):
-            headers = {**self.UPGRADE, "Sec-WebSocket-Protocol": offered}
-            assert browser.data("GET", "/me", headers=headers)["id"] == "alice"
+    def known(self, application: Any, **headers: str) -> str | None:
+        """The id of whoever a request with these headers is known to come from."""
+        flask = Flask(__name__)
+        flask.config["ALLOWED_ORIGINS"] = {_FRIEND}
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        with flask.test_request_context("/ws/chat/", base_url="http://chat.example", headers=sent):
+            found = auth.identify(application)
+        return found.id if found is not None else None
 
-    @pytest.mark.parametrize("offered", ["parley, bearer.", "bearer.x.y.z", "bearer"])
-    def test_a_subprotocol_that_is_no_token_is_refused(self, browser: Client, offered: str) -> None:
-        headers = {**self.UPGRADE, "Sec-WebSocket-Protocol": offered}
+    def token(self, application: Any, user: str = "alice") -> str:
+        return str(application.tokens.issue(Principal(PrincipalKind.USER, user), timedelta(hours=1))[0])
 
-        assert browser.call("GET", "/me", headers=headers).status_code == 401
+    def test_a_websocket_may_offer_its_token_as_a_subprotocol(self, application: Any) -> None:
+        token = self.token(application)
 
-    def test_other_requests_have_no_subprotocol(self, browser: Client, alice: str) -> None:
-        headers = {"Sec-WebSocket-Protocol": f"parley, bearer.{alice}"}
+        for offered in (f"parley, bearer.{token}", f"bearer.{token},parley", f"Bearer.{token}"):
+            assert self.known(application, Upgrade="websocket", Sec_WebSocket_Protocol=offered) == "alice"
 
-        assert browser.error("GET", "/me", headers=headers)["error_code"] == "unauthenticated"
+    @pytest.mark.parametrize("offered", ["parley, bearer.", "bearer.x.y.z", "bearer.x.y.z, bearer.a.b.c"])
+    def test_a_subprotocol_that_is_a_bad_token_is_refused_whatever_the_cookies_are(
+        self, application: Any, offered: str
+    ) -> None:
+        cookie = f"parley_user={self.token(application)}"
 
-    def test_a_cookie_opens_none_for_another_sites_page(self, embedded: ParleyProcess, browser: Client) -> None:
-        browser.call("POST", "/visitors")
+        with pytest.raises(TokenInvalid):
+            self.known(application, Upgrade="WebSocket", Sec_WebSocket_Protocol=offered, Cookie=cookie)
 
-        own = browser.call("GET", "/me", headers={**self.UPGRADE, "Origin": embedded.url})
-        others = browser.call("GET", "/me", headers={**self.UPGRADE, "Origin": "https://elsewhere.example"})
+    def test_the_header_is_taken_before_the_subprotocol_and_that_before_a_cookie(self, application: Any) -> None:
+        header, offered, cookie = (self.token(application, user) for user in ("header", "offered", "cookie"))
+        headers = {"Upgrade": "websocket", "Cookie": f"parley_user={cookie}"}
 
-        assert (own.status_code, others.status_code) == (200, 403)
+        assert self.known(application, **headers) == "cookie"
+        headers["Sec-WebSocket-Protocol"] = f"parley, bearer.{offered}"
+        assert self.known(application, **headers) == "offered"
+        headers["Authorization"] = f"Bearer {header}"
+        assert self.known(application, **headers) == "header"
+
+    def test_other_requests_have_no_subprotocol(self, application: Any) -> None:
+        offered = f"parley, bearer.{self.token(application)}"
+
+        assert self.known(application, Sec_WebSocket_Protocol=offered) is None
+
+    def test_a_cookie_opens_none_for_another_sites_page(self, application: Any) -> None:
+        headers = {"Upgrade": "websocket", "Cookie": f"parley_user={self.token(application)}"}
+
+        for origin in ("http://chat.example", "https://chat.example", _FRIEND):
+            assert self.known(application, **headers, Origin=origin) == "alice"
+        for origin in ("https://elsewhere.example", "null", "http://chat.example:81"):
+            with pytest.raises(Forbidden):
+                self.known(application, **headers, Origin=origin)
 
 
 _SAME_SITE = [

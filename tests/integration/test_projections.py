@@ -149,10 +149,11 @@ def test_the_read_models_follow_edits_selections_and_feedback(world: World) -> N
     questions = [message.id for message in tree.branch if message.role is Role.USER]
     answers = [message.id for message in tree.branch if message.role is Role.ASSISTANT]
 
+    others = []
     for question in (questions[2], questions[0]):
-        edited = world.edit(question)
+        others.append(world.edit(question))
         assert world.differences() == {}
-    for message in (answers[2], edited, answers[0]):
+    for message in (answers[2], *others, answers[0]):
         world.select(message)
         assert world.differences() == {}
     world.rate(answers[1])

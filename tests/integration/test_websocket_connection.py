@@ -563,7 +563,7 @@ class TestUpgrade:
             peer.close(1011)
             assert peer.rest() == b""
 
-        assert "ZeroDivisionError: a defect" in shared.output
+        eventually(lambda: "ZeroDivisionError: a defect" in shared.output)
 
     def test_a_thread_beside_the_handler_may_close(self, shared: Server) -> None:
         with shared.connect("/leave") as client:
