@@ -16,9 +16,12 @@ from tests.servers import a_postgres_database, report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the servers that were used."""
+    """Name the servers that were used, and how much of the app the walk of strangers has covered."""
     if used := report():
         terminalreporter.write_line(f"Servers: {used}")
+    for passed in terminalreporter.getreports("passed"):
+        if walked := dict(passed.user_properties).get("walked"):
+            terminalreporter.write_line(f"Isolation: {walked}")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from application.conversations.commands import (
 from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
 from application.idempotency import Idempotency
 from application.ports.persistence import Model, Reader, ReadModels, SessionReader, Snapshots
-from application.ports.runtime import Tokens
+from application.ports.runtime import Tokens, Topics
 from application.projections import RebuildProjections, VerifyProjections
 from application.rates import RateLimits
 from application.relay import Relay
@@ -140,6 +140,7 @@ class Application:
     """None where queries are answered from the write tables."""
     relay: Relay
     tokens: Tokens
+    topics: Topics
     rates: RateLimits
     idempotency: Idempotency
     agents: Agents

@@ -76,6 +76,7 @@ class ReplyQueued(Event):
     """A reply waits for a worker."""
 
     conversation_id: UUID
+    session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

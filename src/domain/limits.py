@@ -28,6 +28,7 @@ class Limits:
     comment: int = 1_000
     rooms: int = 50
     sessions: int = 100
+    sockets: int = 20
     live_replies: int = 5
     history: int = 20
     recent: int = 50

@@ -124,7 +124,7 @@ class Reply(Recorder):
             window_from=window_from,
             created_at=now,
         )
-        reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id))
+        reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id, session_id=session_id))
         return reply
 
     @property

@@ -73,6 +73,7 @@ from application.sessions.commands import (
     StopSessionHandler,
     TouchSessionHandler,
 )
+from application.sessions.telling import TellSockets
 from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.agents import BUILT_IN
 from entrypoints.settings import SettingError, Settings
@@ -173,12 +174,15 @@ def _reader(
     return DegradingReader(MongoReader(mongo, sql.reply), sql, models, projector, outbox, signals, clock)
 
 
-def _relay(outbox: Outbox, queue: ReplyQueue, reader: Reader) -> Relay:
-    """Workers are woken first: they have more to do than a projection. The sweeper makes up for what is lost."""
-    waking = WakeWorkers(queue)
+def _relay(outbox: Outbox, queue: ReplyQueue, reader: Reader, topics: Topics) -> Relay:
+    """Workers are woken first: they have more to do than a projection. The sweeper makes up for what is lost.
+
+    Sockets are told last: they look up what they are told of.
+    """
+    waking, telling = WakeWorkers(queue), TellSockets(topics)
     if isinstance(reader, DegradingReader):
-        return Relay(outbox, [waking, reader.project_at_once], [reader.project])
-    return Relay(outbox, [waking])
+        return Relay(outbox, [waking, reader.project_at_once, telling], [reader.project])
+    return Relay(outbox, [waking, telling])
 
 
 def _read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadModelTools | None:
@@ -313,7 +317,7 @@ class Container(containers.DeclarativeContainer):
     topics = providers.Singleton(_topics, redis)
     rates = providers.Singleton(RateLimits, settings.provided.rates, providers.Singleton(_rate_limiter, redis), ids)
     reader = providers.Singleton(_reader, mongo, read_models, sql_reader, snapshots, outbox, signals, clock)
-    relay = providers.Singleton(_relay, outbox, queue, reader)
+    relay = providers.Singleton(_relay, outbox, queue, reader, topics)
     start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
     requirements = providers.Factory(_requirements, database, mongo, redis)
     tokens = providers.Singleton(_tokens, settings, clock)
@@ -405,6 +409,7 @@ class Container(containers.DeclarativeContainer):
         read_sessions=session_reader,
         relay=relay,
         tokens=tokens,
+        topics=topics,
         rates=rates,
         idempotency=idempotency,
         agents=agents,

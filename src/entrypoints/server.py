@@ -25,6 +25,7 @@ from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
 from entrypoints.starting import allow_files, require_servers, settle_memory
+from entrypoints.websocket.chat import ChatSockets
 from entrypoints.websocket.sockets import Sockets
 
 log = logging.getLogger(__name__)
@@ -141,8 +142,10 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         essential = {"database": application.parts["database"]}
         if self._settings.redis_url is None:
             essential["worker"] = container.worker().ping
-        flask = create_app(application, self._settings, container.ids(), essential)
-        flask.extensions["parley"] = _Process(container, Sockets(int(self._connections * _SOCKETS)))
+        sockets = Sockets(int(self._connections * _SOCKETS), each=self._settings.limits.sockets)
+        chats = ChatSockets(application, self._settings.limits, self._settings.session_idle)
+        flask = create_app(application, self._settings, container.ids(), essential, sockets, chats)
+        flask.extensions["parley"] = _Process(container, sockets, chats)
         return flask
 
     def _when_ready(self, arbiter: Any) -> None:
@@ -166,13 +169,13 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 class _Process:
     """One web process, with its worker where it is its own: what to start, and how to end without losing a word."""
 
-    def __init__(self, container: Container, sockets: Sockets) -> None:
+    def __init__(self, container: Container, sockets: Sockets, chats: ChatSockets) -> None:
         self._settings: Settings = container.settings()
         self._sockets = sockets
         self._watcher = container.watch()
         self._reply_log = container.reply_log()
         self._app = app = container.application()
-        self._chores = Chores(deliveries(app))
+        self._chores = Chores(deliveries(app) | {"sockets": (2.0, chats.look)})
         self._hearing = ExitStack()
         self._writing: Writing | None = None
         if self._settings.redis_url is None:

@@ -154,6 +154,129 @@ def test_regenerating_writes_the_answer_anew(page: Page, model: ModelServer) -> 
     expect(page.locator("[data-testid=message][data-role=assistant]")).to_have_count(1)
 
 
+def contents(page: Page) -> list[str]:
+    return [text.strip() for text in page.get_by_test_id("message-content").all_inner_texts()]
+
+
+def edit(page: Page, position: int, text: str) -> None:
+    """Edit the question at a position and send it."""
+    question = page.locator(f'[data-testid=message][data-position="{position}"]')
+    question.hover()
+    question.get_by_test_id("edit").click()
+    question.get_by_test_id("edit-field").fill(text)
+    page.keyboard.press("Enter")
+
+
+def test_a_question_is_edited_in_place_and_answered_anew(page: Page) -> None:
+    for question in ("One", "Two"):
+        ask(page, question)
+        expect(page.get_by_test_id("message-content").last).to_have_text(f"Echo: {question}")
+
+    edit(page, 1, "Uno")
+
+    expect(page.get_by_test_id("message-content").last).to_have_text("Echo: Uno")
+    assert contents(page) == ["Uno", "Echo: Uno"]
+    expect(page.get_by_test_id("composer")).to_be_focused()
+
+
+def test_one_goes_back_and_forth_between_versions_also_after_a_reload(page: Page) -> None:
+    for question in ("One", "Two"):
+        ask(page, question)
+        expect(page.get_by_test_id("message-content").last).to_have_text(f"Echo: {question}")
+    edit(page, 1, "Uno")
+    expect(page.get_by_test_id("version")).to_have_text("2/2")
+
+    page.get_by_test_id("previous-version").click()
+    expect(page.get_by_test_id("message-content").last).to_have_text("Echo: Two")
+    assert contents(page) == ["One", "Echo: One", "Two", "Echo: Two"]
+    page.reload()
+    expect(page.get_by_test_id("version")).to_have_text("1/2")
+    expect(page.get_by_test_id("previous-version")).to_be_disabled()
+    page.get_by_test_id("next-version").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_test_id("message-content").last).to_have_text("Echo: Uno")
+    assert contents(page) == ["Uno", "Echo: Uno"]
+    expect(page.get_by_test_id("previous-version")).to_be_focused()
+
+
+def test_an_older_answer_is_looked_at_again_and_asked_on_from(page: Page, model: ModelServer) -> None:
+    ask(page, f"!status code=429 times=99 {id(page)}")
+    answer(page)
+    page.get_by_test_id("regenerate").click()
+    expect(page.get_by_test_id("version")).to_have_text("2/2")
+
+    page.get_by_test_id("previous-version").click()
+
+    expect(page.get_by_test_id("version")).to_have_text("1/2")
+    ask(page, "And now?")
+    expect(page.get_by_test_id("message-content").last).to_have_text("Echo: And now?")
+    assert len(contents(page)) == 4
+
+
+def test_an_edit_is_given_up_with_escape(page: Page) -> None:
+    ask(page, "One")
+    answer(page)
+    question = page.get_by_test_id("message").first
+    question.hover()
+    question.get_by_test_id("edit").click()
+    question.get_by_test_id("edit-field").fill("Two")
+
+    page.keyboard.press("Escape")
+
+    expect(question.get_by_test_id("edit")).to_be_focused()
+    assert contents(page) == ["One", "Echo: One"]
+
+
+def test_an_edit_that_is_refused_keeps_its_text(page: Page) -> None:
+    ask(page, "One")
+    answer(page)
+
+    edit(page, 1, "x" * 5001)
+
+    expect(page.get_by_test_id("toast")).to_contain_text("1 too many")
+    expect(page.get_by_test_id("edit-field")).to_have_value("x" * 5001)
+
+
+def test_a_rating_survives_a_reload_and_is_taken_back(page: Page) -> None:
+    ask(page, "One")
+    answer(page)
+    up, down = page.get_by_test_id("thumb-up"), page.get_by_test_id("thumb-down")
+
+    down.click()
+    expect(down).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(down).to_have_attribute("aria-pressed", "true")
+    up.click()
+    expect(up).to_have_attribute("aria-pressed", "true")
+    expect(down).to_have_attribute("aria-pressed", "false")
+    up.focus()
+    page.keyboard.press("Space")
+    expect(up).to_have_attribute("aria-pressed", "false")
+    expect(up).to_be_focused()
+    page.reload()
+
+    expect(page.get_by_test_id("thumb-up")).to_have_attribute("aria-pressed", "false")
+
+
+def test_on_a_phone_questions_are_edited_and_versions_changed_too(browser: Browser, parley: ParleyProcess) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(parley.url)
+    ask(page, "One")
+    answer(page)
+
+    page.get_by_test_id("edit").tap()
+    page.get_by_test_id("edit-field").fill("Uno " * 40)
+    page.get_by_test_id("edit-send").tap()
+    expect(page.get_by_test_id("version")).to_have_text("2/2")
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.get_by_test_id("previous-version").tap()
+    expect(page.get_by_test_id("message-content").last).to_have_text("Echo: One")
+    context.close()
+
+
 def test_search_opens_the_conversation_of_a_message(page: Page) -> None:
     ask(page, "Where do pelicans sleep?")
     answer(page)

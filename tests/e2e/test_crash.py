@@ -37,6 +37,30 @@ def test_a_killed_server_leaves_an_interrupted_reply_with_its_text(data_dir: Pat
         assert visitor.answer(conversation, "Go on")["text"] == "Echo: Go on"
 
 
+def test_an_edit_whose_server_is_killed_stands_with_what_was_said_and_one_can_go_back(
+    data_dir: Path, model: ModelServer
+) -> None:
+    with running(data_dir, **with_model(model)) as parley:
+        visitor = parley.visitor()
+        conversation = visitor.conversation()
+        for question in ("One", "Two"):
+            visitor.answer(conversation, question)
+        [question, *_, last] = (message["id"] for message in visitor.messages(conversation))
+        reply = visitor.data("POST", f"/messages/{question}/edit", {"content": _SLOW})["reply"]["id"]
+        checkpointed = eventually(lambda: visitor.reply(reply)["text"])
+
+        parley.kill()
+        parley.start()
+
+        eventually(lambda: visitor.reply(reply)["message"])
+        edited, answer = visitor.messages(conversation)
+        assert (edited["content"], edited["alternatives"]) == (_SLOW, 1)
+        assert (answer["id"], answer["status"]) == (reply, "interrupted")
+        assert answer["content"].startswith(checkpointed)
+        assert visitor.data("POST", f"/messages/{last}/select")["message_count"] == 4
+        assert visitor.answer(conversation, "Three")["text"] == "Echo: Three"
+
+
 def test_a_watcher_who_reconnects_after_the_kill_gets_one_terminal_event_and_then_204(
     data_dir: Path, model: ModelServer
 ) -> None:

@@ -5,6 +5,7 @@ The walk fails when the app has a route that it does not know.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ import pytest
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
+from entrypoints.websocket.chat import ChatSockets
+from entrypoints.websocket.frames import FRAMES
+from entrypoints.websocket.sockets import Sockets
+from tests.chat_socket import chatting
 from tests.parley_process import Client, ParleyProcess
 
 _SECRET = "what only Alice may know"
-
-_HTTP = httpx.Client(timeout=40)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Route:
     """Whether it names something of Alice's, so that a stranger is refused; else it can only show one's own."""
     public: bool = False
     """Whether nobody needs to be known for it."""
+    status: int = 200
+    """How a stranger is answered who asks for their own; any success unless it says otherwise."""
 
     def of(self, ids: dict[str, str]) -> tuple[str, dict[str, Any] | None]:
         """Path and body for these things of Alice's."""
@@ -123,6 +128,25 @@ _ROUTES: dict[str, list[Route]] = {
     "static GET": [public("/static/web/app.js")],
     "visitors.claim POST": [Route("/api/v1/visitors/claim", {"token": "{token}"})],
     "visitors.welcome POST": [public("/api/v1/visitors")],
+    "websocket.chat GET": [Route("/ws/chat/", foreign=False, status=426)],
+}
+
+# How each frame would get at Alice's things; what it cannot name is tried all the same.
+_FRAMES: dict[str, list[dict[str, Any]]] = {
+    "session_init": [
+        {"session_id": "{session}"},
+        {"room_id": "{room}"},
+        {"conversation_id": "{conversation}"},
+        {"conversation_id": "{deleted}"},
+    ],
+    "resume": [{"reply_id": "{reply}"}, {"reply_id": "{reply}", "after": 999_999}],
+    "message": [{"content": "What does Alice know?"}],
+    "typing": [{}],
+    "stop": [{}],
+    "context": [{"context": {"mine": True}}],
+    "reset": [{}],
+    "ping": [{}],
+    "session_close": [{"rating": 1}],
 }
 
 
@@ -132,14 +156,15 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PARLEY_DATA_DIR", str(tmp_path_factory.mktemp("routes")))
         container = Container(settings=Settings.from_environment())
-    app = create_app(container.application(), container.settings(), container.ids(), {})
+    application, settings = container.application(), container.settings()
+    chats = ChatSockets(application, settings.limits, settings.session_idle)
+    app = create_app(application, settings, container.ids(), {}, Sockets(1), chats)
     yield {
         f"{rule.endpoint} {method}"
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     container.database().dispose()
-    _HTTP.close()
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +210,14 @@ def state(alice: Client, things: dict[str, str]) -> list[Any]:
     ] + [alice.call("GET", f"/conversations/{things['deleted']}").status_code]
 
 
-def request(parley: ParleyProcess, route: str, way: Route, things: dict[str, str], token: str | None) -> httpx.Response:
+def request(
+    parley: ParleyProcess, alice: Client, route: str, way: Route, things: dict[str, str], token: str | None
+) -> httpx.Response:
+    """Ask with a token, or none; by Alice's connection, for it is faster than to make one each time."""
     path, body = way.of(things)
     headers = {} if token is None else {"Authorization": f"Bearer {token}".strip()}
-    _HTTP.cookies.clear()
-    return _HTTP.request(route.split()[1], f"{parley.url}{path}", json=body, headers=headers)
+    alice.http.cookies.clear()
+    return alice.http.request(route.split()[1], f"{parley.url}{path}", json=body, headers=headers)
 
 
 def ways(*, foreign: bool | None = None, public: bool | None = None) -> list[tuple[str, Route]]:
@@ -201,10 +229,11 @@ def ways(*, foreign: bool | None = None, public: bool | None = None) -> list[tup
     ]
 
 
-def test_the_walk_knows_every_route(routes: set[str], record_property: Any) -> None:
+def test_the_walk_knows_every_route_and_every_frame(routes: set[str], record_property: Any) -> None:
     assert set(_ROUTES) == routes
+    assert set(_FRAMES) == set(FRAMES)
 
-    record_property("walked", f"{len(routes)} of {len(routes)} routes")
+    record_property("walked", f"{len(routes)} of {len(routes)} routes, {len(_FRAMES)} of {len(FRAMES)} frames")
 
 
 @pytest.mark.parametrize("kind", ["user", "visitor"])
@@ -215,7 +244,8 @@ def test_a_stranger_is_forbidden_what_is_not_theirs(
     before = state(alice, things)
 
     answers = {
-        f"{route} {way.path}": request(parley, route, way, things, stranger.token) for route, way in ways(foreign=True)
+        f"{route} {way.path}": request(parley, alice, route, way, things, stranger.token)
+        for route, way in ways(foreign=True)
     }
 
     assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(answers, 403)
@@ -231,11 +261,36 @@ def test_a_stranger_sees_only_their_own(
     before = state(alice, things)
 
     for route, way in ways(foreign=False):
-        answer = request(parley, route, way, things, stranger.token)
+        answer = request(parley, alice, route, way, things, stranger.token)
 
-        assert answer.is_success, (route, answer.text)
+        assert answer.is_success or answer.status_code == way.status, (route, answer.text)
         told = [name for name, value in things.items() if value in answer.text]
         assert (told, _SECRET in answer.text) == ([], False), route
+    assert state(alice, things) == before
+
+
+@pytest.mark.parametrize("kind", ["user", "visitor"])
+def test_no_frame_of_a_strangers_gets_at_anything(
+    parley: ParleyProcess, alice: Client, things: dict[str, str], kind: str
+) -> None:
+    stranger = parley.user("mallory-of-the-frames") if kind == "user" else parley.visitor()
+    before = state(alice, things)
+
+    with chatting(stranger) as socket:
+        for members in _FRAMES["session_init"]:
+            error = socket.refused("session_init", **(_filled(members, things) or {}))
+            assert error["error_code"] == "forbidden", members
+        socket.ask("session_init", "session_ready")
+        for members in _FRAMES["resume"]:
+            assert socket.refused("resume", **(_filled(members, things) or {}))["error_code"] == "forbidden"
+        for frame in _FRAMES.keys() - {"session_init", "resume", "session_close"}:
+            for members in _FRAMES[frame]:
+                socket.send(frame, **members)
+        socket.ask("session_close", "session_closed", **_FRAMES["session_close"][0])
+        socket.ask("ping", "pong", id="last")
+
+    said = json.dumps(socket.seen)
+    assert (_SECRET in said, [name for name, value in things.items() if value in said]) == (False, [])
     assert state(alice, things) == before
 
 
@@ -264,7 +319,7 @@ def test_without_a_good_token_nobody_gets_in(
     token = tokens(_secret_of(parley), alice.token)[which]
     before = state(alice, things)
 
-    answers = {route: request(parley, route, way, things, token) for route, way in ways(public=False)}
+    answers = {route: request(parley, alice, route, way, things, token) for route, way in ways(public=False)}
 
     assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(answers, 401)
     assert all("WWW-Authenticate" in answer.headers for answer in answers.values())
@@ -272,8 +327,8 @@ def test_without_a_good_token_nobody_gets_in(
     assert state(alice, things) == before
 
 
-def test_what_is_public_answers_without_a_token(parley: ParleyProcess, things: dict[str, str]) -> None:
-    answers = {route: request(parley, route, way, things, None) for route, way in ways(public=True)}
+def test_what_is_public_answers_without_a_token(parley: ParleyProcess, alice: Client, things: dict[str, str]) -> None:
+    answers = {route: request(parley, alice, route, way, things, None) for route, way in ways(public=True)}
 
     assert {route: answer.status_code for route, answer in answers.items() if not answer.is_success} == {}
     assert [route for route, answer in answers.items() if _SECRET in answer.text] == []
@@ -283,7 +338,7 @@ def test_the_owner_gets_in_by_the_same_ways(parley: ParleyProcess, alice: Client
     """Else the walk would prove nothing: what is refused to strangers must be there."""
     harmless = [(route, way) for route, way in ways(foreign=True) if route.endswith(" GET")]
 
-    answers = {way.path: request(parley, route, way, things, alice.token).status_code for route, way in harmless}
+    answers = {way.path: request(parley, alice, route, way, things, alice.token).status_code for route, way in harmless}
 
     assert answers.pop("/api/v1/conversations/{deleted}") == 404
     assert answers.pop("/api/v1/replies/{reply}/events?after=999999") == 204

@@ -9,6 +9,7 @@ from marshmallow import Schema
 
 from entrypoints.http.conversations import ConversationOut
 from entrypoints.http.identity import PrincipalOut
+from entrypoints.http.messages import VersionOut
 from entrypoints.http.replies import ReplyOut
 from entrypoints.http.rooms import RoomOut
 from entrypoints.http.schemas import DeletionOut, ErrorOut, MessageOut
@@ -34,8 +35,11 @@ def test_documents_fit_their_schemas(visitor: Client) -> None:
     fits(ConversationOut, visitor.data("GET", f"/conversations/{conversation}"))
     fits(ReplyOut, visitor.reply(reply["id"]))
     fits(ReplyOut, visitor.reply(broken["id"]))
+    fits(MessageOut, visitor.data("PUT", f"/messages/{reply['id']}/feedback", {"rating": "up"}))
     for message in visitor.messages(conversation):
         fits(MessageOut, message)
+        for version in visitor.data("GET", f"/messages/{message['id']}/versions")["items"]:
+            fits(VersionOut, version)
     fits(HitOut, visitor.data("GET", "/search", params={"q": "hello"})["items"][0])
     fits(VisitorOut, visitor.data("POST", "/visitors"))
     fits(PrincipalOut, visitor.data("GET", "/me"))
@@ -57,6 +61,7 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
     assert specification["openapi"] == "3.1.0"
     assert {
         "POST /api/v1/visitors",
+        "POST /api/v1/visitors/claim",
         "POST /api/v1/login",
         "POST /api/v1/logout",
         "GET /api/v1/me",
@@ -77,6 +82,26 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
         "POST /api/v1/conversations/{conversation_id}/restore",
         "GET /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/messages",
+        "GET /api/v1/messages/{message_id}/versions",
+        "POST /api/v1/messages/{message_id}/edit",
+        "POST /api/v1/messages/{message_id}/select",
+        "PUT /api/v1/messages/{message_id}/feedback",
+        "DELETE /api/v1/messages/{message_id}/feedback",
+        "POST /api/v1/sessions",
+        "GET /api/v1/sessions",
+        "GET /api/v1/sessions/{session_id}",
+        "DELETE /api/v1/sessions/{session_id}",
+        "POST /api/v1/sessions/{session_id}/messages",
+        "PATCH /api/v1/sessions/{session_id}/context",
+        "POST /api/v1/sessions/{session_id}/reset",
+        "POST /api/v1/sessions/{session_id}/stop",
+        "GET /api/v1/sessions/{session_id}/history",
+        "DELETE /api/v1/sessions/{session_id}/history",
+        "PUT /api/v1/sessions/{session_id}/rating",
+        "POST /api/v1/chat/",
+        "POST /api/v1/chat/timeout/",
+        "GET /api/v1/chat/history/",
+        "POST /api/v1/chat/clear/",
         "GET /api/v1/replies/{reply_id}",
         "GET /api/v1/replies/{reply_id}/events",
         "POST /api/v1/replies/{reply_id}/cancel",

@@ -180,6 +180,7 @@ def test_messages_from_before_there_were_branches_know_what_they_follow(database
             for row in connection.execute(select(messages.c.id, messages.c.parent_id))
         }
         head = connection.execute(select(conversations.c.head_id)).scalar_one()
+        counted = connection.execute(select(messages.c.alternatives).order_by(messages.c.id)).scalars().all()
     names = {key: name for name, key in ids.items()}
     assert {names[key]: names.get(parent or "") for key, parent in parents.items()} == {
         "a": None,
@@ -188,3 +189,4 @@ def test_messages_from_before_there_were_branches_know_what_they_follow(database
         "d": "c",
     }
     assert names[head.hex] == "d"
+    assert counted == [0, 1, 1, 0]

@@ -37,6 +37,8 @@ from entrypoints.http import (
 )
 from entrypoints.http.schemas import ErrorEnvelope
 from entrypoints.settings import Settings
+from entrypoints.websocket import route, sockets
+from entrypoints.websocket.chat import ChatSockets
 
 _WEB = Path(__file__).resolve().parents[1] / "web"
 
@@ -51,7 +53,14 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(application: Application, settings: Settings, new_id: NewId, essential: health.Pings) -> Flask:
+def create_app(
+    application: Application,
+    settings: Settings,
+    new_id: NewId,
+    essential: health.Pings,
+    open_sockets: sockets.Sockets,
+    chats: ChatSockets,
+) -> Flask:
     """The HTTP entrypoint of `application`; without its `essential` parts it is alive, but not ready."""
     app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
     app.config.update(
@@ -75,6 +84,7 @@ def create_app(application: Application, settings: Settings, new_id: NewId, esse
     auth.install(app, application, settings)
     rates.install(app)
     once.install(app)
+    sockets.install(app)
     _check_requests(app)
     api.register_converter(_IdConverter, lambda converter: {"type": "string", "format": "uuid"})
     for blueprint in (
@@ -92,6 +102,7 @@ def create_app(application: Application, settings: Settings, new_id: NewId, esse
         api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix}")
     others = {part: ping for part, ping in application.parts.items() if part not in essential and part in _SERVERS}
     app.register_blueprint(health.blueprint(essential, others))
+    app.register_blueprint(route.blueprint(application, open_sockets, chats))
     app.register_blueprint(_page())
     return app
 

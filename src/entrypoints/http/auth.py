@@ -113,6 +113,12 @@ def bearer() -> str | None:
     return None
 
 
+def subprotocol() -> str | None:
+    """What a WebSocket is answered to speak, if it offered that; never the token that it offered beside it."""
+    offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+    return SUBPROTOCOL if SUBPROTOCOL in (name.strip() for name in offered) else None
+
+
 def known_visitor(application: Application) -> Principal | None:
     """The visitor that the caller is already, whoever is signed in; None if there is none any more."""
     try:

@@ -62,6 +62,11 @@ export const messages = {
     get(`/conversations/${conversationId}/messages`, { limit, before, after }),
   post: (conversationId, { content, agent }) =>
     send("POST", `/conversations/${conversationId}/messages`, compact({ content, agent })),
+  edit: (id, { content, agent }) => send("POST", `/messages/${id}/edit`, compact({ content, agent })),
+  versions: (id) => get(`/messages/${id}/versions`, { limit: 100 }),
+  select: (id) => send("POST", `/messages/${id}/select`),
+  rate: (id, rating) => send("PUT", `/messages/${id}/feedback`, { rating }),
+  takeRatingBack: (id) => send("DELETE", `/messages/${id}/feedback`),
   search: (q, { limit = 20, offset = 0 } = {}) => get("/search", { q, limit, offset }),
 };
 

@@ -129,8 +129,7 @@ export class Composer {
     const text = this.#field.value.trim();
     if (!text || this.#draftKey === null) return;
     if (this.#live) return toast("An answer is under way. Stop it first (Esc), or wait for its end.");
-    const over = length(text) - LIMIT;
-    if (over > 0) return toast(`A message has at most ${LIMIT.toLocaleString()} characters; this one has ${over.toLocaleString()} too many.`, { kind: "error" });
+    if (isTooLong(text)) return;
     this.#write("");
     this.#on.send(text, this.agent);
   }
@@ -151,6 +150,14 @@ export class Composer {
     this.#send.disabled = !text.trim() || characters > LIMIT || this.#draftKey === null;
     if (this.#draftKey) memory.set(this.#draftKey, text, sessionStorage);
   }
+}
+
+/** Says so if a message is longer than the server takes. */
+export function isTooLong(text) {
+  const over = length(text) - LIMIT;
+  if (over <= 0) return false;
+  toast(`A message has at most ${LIMIT.toLocaleString()} characters; this one has ${over.toLocaleString()} too many.`, { kind: "error" });
+  return true;
 }
 
 // Characters as the server counts them: code points, not UTF-16 units.

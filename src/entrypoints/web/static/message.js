@@ -1,7 +1,8 @@
 // One message on the page: as it was stored, or as it is being written.
 
+import { isTooLong } from "./composer.js";
 import { GrowingMarkdown, render } from "./markdown.js";
-import { copyButton, h, icon, iconButton, shortTime } from "./ui.js";
+import { announce, copyButton, h, icon, iconButton, shortTime, toast } from "./ui.js";
 
 const ENDINGS = {
   cancelled: () => "Stopped",
@@ -13,12 +14,16 @@ const ENDINGS = {
 export class MessageView {
   element;
   message;
+  versionsShown = Promise.resolve();
   #body;
   #progress;
   #sources;
   #foot;
   #growing = null;
   #listed = [];
+  #offers = {};
+  #versions = null;
+  #editor = null;
 
   constructor(message) {
     const mine = message.role === "user";
@@ -112,6 +117,7 @@ export class MessageView {
 
   /** The stored message is the truth: whatever was streamed is replaced by it. */
   settle(message) {
+    if (message.id !== this.message.id || message.alternatives !== this.message.alternatives) this.#versions = null;
     this.message = message;
     this.note(null);
     if (message.role === "user") {
@@ -129,22 +135,46 @@ export class MessageView {
     this.#drawFoot();
   }
 
-  /** The last answer can be asked for again; `onRegenerate` null takes the button away. */
-  offerRegenerate(onRegenerate) {
-    const button = this.#foot.querySelector(".regenerate");
-    if (!onRegenerate) return button?.remove();
-    if (button || this.message.role !== "assistant" || this.isLive) return;
-    const offer = iconButton(
-      "refresh",
-      "Regenerate",
-      async () => {
-        offer.disabled = true;
-        await onRegenerate();
-        offer.disabled = false;
-      },
-      { class: "icon-button small regenerate", testid: "regenerate" },
-    );
-    this.#foot.querySelector(".actions")?.append(offer);
+  /**
+   * What can be done with it at present, null for what cannot: `edit(text)` says whether it was taken,
+   * `go(id)` leads to another version, `rate(rating)` and `regenerate()` are an answer's.
+   */
+  offer(offers) {
+    const same = Object.keys(offers).every((name) => !offers[name] === !this.#offers[name]);
+    this.#offers = offers;
+    if (!same) this.#drawFoot();
+  }
+
+  /** Whether it has other versions of which the page does not know yet. */
+  get lacksVersions() {
+    return Boolean(this.message.alternatives) && this.#versions === null;
+  }
+
+  /** Offers its versions, once `told` gives the ids of all of them in their order. */
+  showVersions(told) {
+    const waiting = [];
+    this.#versions = waiting;
+    this.versionsShown = told
+      .then((ids) => {
+        if (this.#versions !== waiting) return;
+        this.#versions = ids;
+        this.#drawFoot();
+      })
+      .catch(() => {}); // The versions are not offered; the messages themselves are there.
+  }
+
+  setFeedback(feedback) {
+    this.message.feedback = feedback;
+    for (const button of this.#foot.querySelectorAll("[data-rating]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.rating === feedback?.rating));
+    }
+  }
+
+  /** After a change of version the hand or the finger may want to go on. */
+  focusVersions(forward) {
+    const [back, on] = this.#foot.querySelectorAll(".versions button");
+    const wanted = forward ? [on, back] : [back, on];
+    (wanted.find((button) => button && !button.disabled) ?? this.element).focus({ preventScroll: true });
   }
 
   /** Draws the eye for a moment, and takes the focus. */
@@ -169,8 +199,114 @@ export class MessageView {
     this.element.setAttribute("aria-busy", String(this.isLive));
   }
 
+  #beginEdit() {
+    const field = h("textarea", { class: "edit-field", testid: "edit-field", rows: 1, "aria-label": "Edit your message", autocomplete: "off" });
+    const grow = () => {
+      field.style.height = "auto";
+      field.style.height = `${field.scrollHeight}px`;
+    };
+    field.value = this.message.content;
+    field.addEventListener("input", grow);
+    const send = h("button", { type: "submit", class: "edit-send", testid: "edit-send" }, "Send");
+    const cancel = h("button", { type: "button", class: "edit-cancel", testid: "edit-cancel", onclick: () => this.#endEdit(true) }, "Cancel");
+    this.#editor = h("form", { class: "editor", "aria-label": "Edit your message", novalidate: true }, [field, h("div", { class: "editor-foot" }, [cancel, send])]);
+    this.#editor.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const text = field.value.trim();
+      if (!text || send.disabled || isTooLong(text)) return;
+      if (!this.#offers.edit) return toast("An answer is under way. Stop it first, or wait for its end.");
+      send.disabled = true;
+      const taken = await this.#offers.edit(text);
+      send.disabled = false;
+      if (!taken) field.focus();
+    });
+    this.#editor.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.keyCode === 229) return;
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        this.#endEdit(true);
+      } else if (event.key === "Enter" && !event.shiftKey && event.target === field) {
+        event.preventDefault();
+        this.#editor.requestSubmit();
+      }
+    });
+    this.#body.hidden = this.#foot.hidden = true;
+    this.element.classList.add("editing");
+    this.#body.after(this.#editor);
+    grow();
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+
+  #endEdit(withFocus = false) {
+    if (!this.#editor) return;
+    this.#editor.remove();
+    this.#editor = null;
+    this.element.classList.remove("editing");
+    this.#body.hidden = this.#foot.hidden = false;
+    if (withFocus) this.#foot.querySelector(".edit")?.focus();
+  }
+
+  /** The buttons for what is offered. */
+  #actions() {
+    const { id, role, content } = this.message;
+    const { edit, go, rate, regenerate } = this.#offers;
+    const mine = role === "user";
+    const actions = content ? [copyButton(mine ? "Copy message" : "Copy answer", () => content)] : [];
+    if (mine && edit && id) {
+      actions.push(iconButton("pencil", "Edit and ask again", () => this.#beginEdit(), { class: "icon-button small edit", testid: "edit" }));
+    }
+    if (!mine && rate && id && content) {
+      actions.push(this.#thumb("up", "thumbUp", "Good answer"), this.#thumb("down", "thumbDown", "Bad answer"));
+    }
+    if (!mine && regenerate) {
+      const again = async () => {
+        offer.disabled = true;
+        await this.#offers.regenerate?.();
+        offer.disabled = false;
+      };
+      const offer = iconButton("refresh", "Regenerate", again, { class: "icon-button small regenerate", testid: "regenerate" });
+      actions.push(offer);
+    }
+    if (go && this.#versions?.length > 1) actions.push(this.#versionsNav());
+    return actions;
+  }
+
+  #thumb(rating, picture, label) {
+    const pressed = () => this.message.feedback?.rating === rating;
+    const toggle = async () => {
+      button.disabled = true;
+      const done = await this.#offers.rate?.(pressed() ? null : rating);
+      button.disabled = false;
+      button.focus({ preventScroll: true });
+      if (done) announce(pressed() ? `Rated: ${label}` : "Rating taken back");
+    };
+    const button = iconButton(picture, label, toggle, {
+      class: "icon-button small thumb",
+      "aria-pressed": String(pressed()),
+      "data-rating": rating,
+      testid: `thumb-${rating}`,
+    });
+    return button;
+  }
+
+  #versionsNav() {
+    const all = this.#versions;
+    const at = all.indexOf(this.message.id);
+    const step = (by, name, label, testid) => {
+      const button = iconButton(name, label, () => this.#offers.go?.(all[at + by], by > 0), { class: "icon-button small", testid });
+      button.disabled = !all[at + by];
+      return button;
+    };
+    return h("span", { class: "versions", role: "group", "aria-label": `Version ${at + 1} of ${all.length}` }, [
+      step(-1, "back", "Previous version", "previous-version"),
+      h("span", { class: "version-count", testid: "version", "aria-hidden": "true" }, `${at + 1}/${all.length}`),
+      step(1, "chevron", "Next version", "next-version"),
+    ]);
+  }
+
   #drawFoot() {
-    const { role, status, metadata, created_at: at, error, content } = this.message;
+    const { role, status, metadata, created_at: at, error } = this.message;
     const badges = [
       ENDINGS[status] && h("span", { class: `badge ${status}` }, ENDINGS[status](error)),
       metadata?.offline && h("span", { class: "badge plain", title: "No model is configured: this quotes the knowledge base." }, "offline answer"),
@@ -184,11 +320,11 @@ export class MessageView {
     this.#foot.replaceChildren(
       ...[
         ...badges,
-        h("span", { class: "actions" }, content && status !== "sending" ? copyButton(role === "user" ? "Copy message" : "Copy answer", () => content) : null),
+        h("span", { class: "actions" }, status === "sending" ? [] : this.#actions()),
         h("span", { class: "facts" }, facts.filter(Boolean).join(" · ")),
       ].filter(Boolean),
     );
-    this.#foot.hidden = this.isLive || status === "sending" || status === "queued";
+    this.#foot.hidden = this.isLive || status === "sending" || status === "queued" || this.#editor !== null;
   }
 
   #cite(number) {

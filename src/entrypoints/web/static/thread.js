@@ -258,6 +258,64 @@ export class Thread {
     }
   }
 
+  /** Sends another version of a question; whether it was taken. */
+  async #edit(view, text) {
+    const turn = this.#turn;
+    try {
+      const { message, reply } = await api.messages.edit(view.message.id, { content: text, agent: this.#composer.agent });
+      if (turn !== this.#turn) return true;
+      this.#cut(message.position);
+      this.#atEnd = true;
+      const answer = MessageView.live(reply);
+      this.#place(new MessageView(message));
+      this.#place(answer);
+      this.#setLive(true);
+      this.#watch(reply, answer);
+      this.#toEnd();
+      this.#composer.focus();
+      this.#refreshSummary(message.conversation_id);
+      return true;
+    } catch (error) {
+      showError(error);
+      if (turn === this.#turn && error.code === "reply_in_progress") await this.catchUp();
+      return false;
+    }
+  }
+
+  /** Goes over to another version of a message, and to what followed that. */
+  async #go(view, id, forward) {
+    const turn = this.#turn;
+    const { position } = view.message;
+    try {
+      this.#library.put(await api.messages.select(id));
+      const page = await api.messages.page(this.conversationId, { limit: PAGE, after: position - 1 });
+      if (turn !== this.#turn) return;
+      this.#pinned = false;
+      this.#cut(position);
+      this.#atEnd = page.items.length < PAGE;
+      this.#merge(page.items);
+      const there = this.#views.find((one) => one.message.position === position);
+      await there?.versionsShown;
+      there?.focusVersions(forward);
+    } catch (error) {
+      showError(error);
+      if (turn === this.#turn && error.status === 409) await this.catchUp();
+    }
+  }
+
+  /** Rates an answer, or with null takes the rating back; whether that was done. */
+  async #rate(view, rating) {
+    const { id } = view.message;
+    try {
+      const { feedback } = await (rating ? api.messages.rate(id, rating) : api.messages.takeRatingBack(id));
+      view.setFeedback(feedback);
+      return true;
+    } catch (error) {
+      showError(error);
+      return false;
+    }
+  }
+
   async #refreshSummary(id) {
     try {
       await this.#library.refresh(id);
@@ -314,7 +372,7 @@ export class Thread {
       if (message.role !== "user" && message.role !== "assistant") continue;
       const view = known.get(message.id);
       if (!view) this.#views.push(new MessageView(message));
-      else if (!view.isLive && (view.message.version !== message.version || view.message.status !== message.status)) view.settle(message);
+      else if (!view.isLive && differs(view.message, message)) view.settle(message);
     }
     if (complete && items.length) {
       const present = new Set(items.map((message) => message.id));
@@ -338,6 +396,15 @@ export class Thread {
     this.#ends();
   }
 
+  /** Takes away everything from a position on. */
+  #cut(position) {
+    for (const view of this.#views.filter((one) => one.message.position >= position)) {
+      this.#views = this.#views.filter((one) => one !== view);
+      view.element.remove();
+    }
+    this.#high = position - 1;
+  }
+
   #sort() {
     this.#views.sort((one, other) => order(one) - order(other) || 0);
     let before = null;
@@ -352,8 +419,14 @@ export class Thread {
   #ends() {
     const last = this.#views.at(-1);
     for (const view of this.#views) {
-      const offer = view === last && this.#atEnd && !this.#live;
-      view.offerRegenerate(offer ? () => this.#regenerate(view) : null);
+      const free = !this.#live;
+      view.offer({
+        edit: free ? (text) => this.#edit(view, text) : null,
+        go: free ? (id, forward) => this.#go(view, id, forward) : null,
+        rate: (rating) => this.#rate(view, rating),
+        regenerate: free && view === last && this.#atEnd ? () => this.#regenerate(view) : null,
+      });
+      if (view.lacksVersions) view.showVersions(api.messages.versions(view.message.id).then(({ items }) => items.map(({ id }) => id)));
     }
     this.#scrolled();
   }
@@ -415,6 +488,10 @@ export class Thread {
 
 function order(view) {
   return Number.isFinite(view.message.position) ? view.message.position : Number.MAX_SAFE_INTEGER;
+}
+
+function differs(shown, message) {
+  return ["version", "status", "alternatives"].some((name) => shown[name] !== message[name]) || shown.feedback?.rating !== message.feedback?.rating;
 }
 
 function toolName(data) {

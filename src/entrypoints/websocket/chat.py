@@ -1,0 +1,385 @@
+"""`/ws/chat/`: a client's sitting over a WebSocket, and all of those of a process."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+
+from application.documents import asked_document, session_document
+from application.facade import Application
+from application.ports.persistence import Document, MessagePage, Once
+from application.ports.runtime import VerifiedToken
+from application.replies.watching import WatchReply
+from application.sessions.asking import AskInSession
+from application.sessions.commands import ChangeContext, InSession, OpenSession, RateSession, ResetSession
+from domain.errors import Conflict, Forbidden, Invalid, Limited, NotFound, ParleyError, Unavailable
+from domain.limits import Limits
+from domain.rate_limits import Action
+from domain.sessions import Session
+from entrypoints.websocket.connection import UNSUPPORTED_DATA, Closed, Connection
+from entrypoints.websocket.frames import frame_id, parsed, refusal, written
+
+log = logging.getLogger(__name__)
+
+TOKEN_ENDED, NO_SESSION = 4401, 4408
+"""Close codes of our own: the token is no longer good; no session was begun in time."""
+
+_WITHOUT_SESSION = 30.0
+"""Seconds that a socket may stay without a session."""
+
+_NOTES = 64
+"""Notes that may wait for a socket whose client is slow; older ones are forgotten."""
+
+_REMEMBERED = 64
+"""Replies of which a socket knows that it has told of them."""
+
+_TYPING_AGAIN = 2.0
+"""Seconds after which it is told again that somebody types who did before."""
+
+
+class ChatSockets:
+    """The chats of this process. `look` is to be called every few seconds."""
+
+    def __init__(self, app: Application, limits: Limits, idle: float) -> None:
+        self._app = app
+        self._limits = limits
+        self._idle = idle
+        self._open: set[Chat] = set()
+
+    def converse(self, connection: Connection, known: VerifiedToken) -> None:
+        """Chat over a connection with whom a token speaks for, until it ends."""
+        chat = Chat(self._app, self._limits, connection, known)
+        self._open.add(chat)
+        try:
+            chat.run()
+        finally:
+            self._open.discard(chat)
+            chat.end()
+
+    def look(self) -> None:
+        """Keep the sessions of those who are there, and send away who may not stay."""
+        for chat in list(self._open):
+            chat.look(touch_after=self._idle / 3)
+
+
+class Chat:
+    """One client. What it sends is taken in order by one thread, and answered; what others do is told meanwhile."""
+
+    def __init__(self, app: Application, limits: Limits, connection: Connection, known: VerifiedToken) -> None:
+        self._app = app
+        self._limits = limits
+        self._connection = connection
+        self._known = known
+        self._principal = known.principal
+        self._id = str(uuid4())
+        self._session: Session | None = None
+        self._without_session_since = time.monotonic()
+        self._touched_at = 0.0
+        self._place = ExitStack()  # the subscriptions of the session
+        self._conversations: set[UUID] = set()  # whose topics are subscribed to
+        self._turn = threading.Lock()  # held while a frame or a note is taken: one does not overtake the other
+        self._following: dict[UUID, object] = {}
+        self._told: deque[UUID] = deque(maxlen=_REMEMBERED)
+        self._notes: deque[Mapping[str, Any]] = deque(maxlen=_NOTES)
+        self._noting = threading.Lock()
+        self._is_noting = False
+        self._typing = (False, 0.0)
+        self._takes: dict[str, Callable[[dict[str, Any]], None]] = {
+            "session_init": self._session_init,
+            "message": self._message,
+            "typing": self._typing_frame,
+            "stop": self._stop,
+            "resume": self._resume,
+            "context": self._context,
+            "reset": self._reset,
+            "session_close": self._session_close,
+            "ping": self._ping,
+        }
+
+    def run(self) -> None:
+        """Welcome the client, and take its frames until it goes; raises Closed."""
+        self._say(
+            "welcome",
+            message="Welcome. Begin a session with session_init.",
+            principal={"kind": self._principal.kind, "id": self._principal.id},
+            limits={"message": self._limits.socket_message, "recent": self._limits.recent},
+        )
+        while True:
+            text = self._connection.receive()
+            if isinstance(text, bytes):
+                self._connection.close(UNSUPPORTED_DATA, "Frames are JSON texts.")
+                continue
+            try:
+                frame = parsed(text)
+                with self._turn:
+                    self._takes[frame["type"]](frame)
+            except ParleyError as refused:
+                self._connection.send(refusal(refused, frame_id(text)))
+
+    def end(self) -> None:
+        """Hear and tell of nothing any more."""
+        with self._turn:  # Else a note that is just being told might subscribe to something.
+            self._leave()
+
+    def _leave(self) -> None:
+        self._session = None
+        self._without_session_since = time.monotonic()
+        self._following.clear()
+        self._conversations.clear()
+        self._place.close()
+
+    def look(self, *, touch_after: float) -> None:
+        """See that the client may stay, and keep its session from expiring while it is there."""
+        session, now = self._session, time.monotonic()
+        if datetime.now(UTC) >= self._known.expires_at:
+            self._close(TOKEN_ENDED, "The token has expired. Come back with a new one.")
+        elif session is None and now >= self._without_session_since + _WITHOUT_SESSION:
+            self._close(NO_SESSION, "Begin a session within 30 seconds.")
+        elif session is not None and now >= self._touched_at + touch_after:
+            self._touched_at = now
+            try:
+                self._app.sessions.touch(InSession(principal=self._principal, session_id=session.id))
+            except (Conflict, Forbidden, NotFound):
+                self._heard({"closed": "expired"})
+            except Unavailable:
+                self._touched_at = 0.0  # With the next look.
+
+    # Frames
+
+    def _session_init(self, frame: dict[str, Any]) -> None:
+        if frame["session_id"] is not None:
+            if frame["room_id"] is not None or frame["conversation_id"] is not None or frame["fresh"]:
+                raise Invalid({"session_id": "Name a session, or a place for one, not both."})
+            known = InSession(principal=self._principal, session_id=frame["session_id"])
+            session = self._app.sessions.touch(known)
+            if frame["context"]:
+                session = self._app.sessions.change_context(
+                    ChangeContext(principal=self._principal, session_id=session.id, context=frame["context"])
+                )
+        else:
+            session, _ = self._app.sessions.open(
+                OpenSession(
+                    principal=self._principal,
+                    room_id=frame["room_id"],
+                    conversation_id=frame["conversation_id"],
+                    agent=frame["agent"],
+                    context=frame["context"],
+                    metadata=frame["metadata"],
+                    fresh=frame["fresh"],
+                )
+            )
+        self._sit_down(session)
+        history, live = self._recent(session)
+        self._say(
+            "session_ready",
+            id=frame["id"],
+            session=session_document(session, datetime.now(UTC)),
+            history=history,
+            live_reply_id=live,
+        )
+        resume = frame["resume"]
+        if resume is not None:
+            self._follow(resume["reply_id"], resume["after"])
+        if live is not None and (resume is None or resume["reply_id"] != live):
+            self._follow(live, -1)
+
+    def _message(self, frame: dict[str, Any]) -> None:
+        session = self._sitting()
+        question = AskInSession(
+            principal=self._principal,
+            session_id=session.id,
+            content=frame["content"],
+            agent=frame["agent"],
+            on_conflict=frame["on_conflict"],
+            at_most=self._limits.socket_message,
+            once=self._once(session, frame),
+        )
+
+        def ask() -> Document:
+            with self._app.rates.spending(self._principal, Action.ASK, Action.SOCKET_MESSAGE):
+                return asked_document(*self._app.sessions.ask(question))
+
+        asked, _ = self._app.idempotency(question.once, ask)
+        self._touched_at = time.monotonic()
+        reply_id = UUID(str(asked["reply"]["id"]))
+        self._hear_of(UUID(str(asked["reply"]["conversation_id"])))
+        self._say("accepted", id=frame["id"], **asked)
+        self._follow(reply_id, -1)
+
+    def _typing_frame(self, frame: dict[str, Any]) -> None:
+        session, now = self._sitting(), time.monotonic()
+        was_typing, told_at = self._typing
+        if frame["is_typing"] != was_typing or now >= told_at + _TYPING_AGAIN:
+            self._typing = (frame["is_typing"], now)
+            self._app.topics.publish(session.id, {"typing": frame["is_typing"], "by": self._id})
+
+    def _stop(self, frame: dict[str, Any]) -> None:
+        stopped = self._app.sessions.stop(InSession(principal=self._principal, session_id=self._sitting().id))
+        self._say("stopped", id=frame["id"], reply=stopped)
+
+    def _resume(self, frame: dict[str, Any]) -> None:
+        self._sitting()
+        self._follow(frame["reply_id"], frame["after"])
+
+    def _context(self, frame: dict[str, Any]) -> None:
+        change = ChangeContext(principal=self._principal, session_id=self._sitting().id, context=frame["context"])
+        session = self._app.sessions.change_context(change)
+        self._say("context_changed", id=frame["id"], context=session.context)
+
+    def _reset(self, frame: dict[str, Any]) -> None:
+        wish = ResetSession(principal=self._principal, session_id=self._sitting().id, agent=frame["agent"])
+        self._app.sessions.reset(wish)
+        self._say("session_reset", id=frame["id"], agent=frame["agent"])
+
+    def _session_close(self, frame: dict[str, Any]) -> None:
+        mine = InSession(principal=self._principal, session_id=self._sitting().id)
+        if frame["rating"] is not None:
+            rating = RateSession(
+                principal=self._principal, session_id=mine.session_id, rating=frame["rating"], comment=frame["comment"]
+            )
+            self._app.sessions.rate(rating)
+        self._leave()
+        closed = self._app.sessions.close(mine)
+        self._say("session_closed", id=frame["id"], reason=closed.close_reason)
+
+    def _ping(self, frame: dict[str, Any]) -> None:
+        self._say("pong", id=frame["id"])
+
+    # Notes of what others do
+
+    def _heard(self, note: Mapping[str, Any]) -> None:
+        """Take a note down; may be called by anybody's thread, and returns at once."""
+        self._notes.append(note)
+        with self._noting:
+            if self._is_noting:
+                return
+            self._is_noting = True
+        threading.Thread(target=self._tell_notes, name="chat-notes", daemon=True).start()
+
+    def _tell_notes(self) -> None:
+        while True:
+            with self._noting:
+                if not self._notes:
+                    self._is_noting = False
+                    return
+                note = self._notes.popleft()
+            try:
+                with self._turn:
+                    if self._session is not None:
+                        self._tell(note)
+            except (Closed, NotFound):
+                pass  # Nobody is there to be told any more, or nothing to be told of.
+            except Exception as failure:
+                log.warning("a socket could not be told of something: %s", failure)
+
+    def _tell(self, note: Mapping[str, Any]) -> None:
+        match note:
+            case {"reply_id": str(reply)}:
+                self._tell_of_reply(UUID(reply))
+            case {"typing": bool(is_typing), "by": by} if by != self._id:
+                self._say("typing", is_typing=is_typing)
+            case {"closed": reason}:
+                self._leave()
+                self._say("session_closed", id=None, reason=reason)
+            case _:
+                pass
+
+    def _tell_of_reply(self, reply_id: UUID) -> None:
+        """Somebody has asked where the session speaks: by another socket, or without one."""
+        if reply_id in self._told:
+            return
+        reply = self._app.read.reply(reply_id, self._principal)
+        conversation = UUID(str(reply["conversation_id"]))
+        self._hear_of(conversation)
+        before = MessagePage(before=reply["position"], limit=1)
+        for question in self._app.read.messages(conversation, self._principal, before)["items"]:
+            self._say("message", message=question, reply_id=reply_id)
+        self._follow(reply_id, -1)
+
+    # Where the client is
+
+    def _sit_down(self, session: Session) -> None:
+        self._leave()
+        self._session = session
+        self._touched_at = time.monotonic()
+        self._place.enter_context(self._app.topics.subscribe(session.id, self._heard))
+        if session.conversation_id is not None:
+            self._hear_of(session.conversation_id)
+
+    def _hear_of(self, conversation_id: UUID) -> None:
+        if conversation_id not in self._conversations:
+            self._conversations.add(conversation_id)
+            self._place.enter_context(self._app.topics.subscribe(conversation_id, self._heard))
+
+    def _sitting(self) -> Session:
+        if self._session is None:
+            raise Conflict("session_required", "Begin a session with session_init first.")
+        return self._session
+
+    def _recent(self, session: Session) -> tuple[list[Document], UUID | None]:
+        """The last messages, and the reply that is being written."""
+        if session.conversation_id is not None:
+            with suppress(NotFound):
+                conversation = self._app.read.conversation(session.conversation_id, self._principal)
+                page = MessagePage(limit=self._limits.recent)
+                history = self._app.read.messages(session.conversation_id, self._principal, page)
+                live = conversation["live_reply_id"]
+                return history["items"], UUID(str(live)) if live is not None else None
+        return [], None
+
+    def _once(self, session: Session, frame: dict[str, Any]) -> Once | None:
+        if frame["key"] is None:
+            return None
+        wanted = orjson.dumps([str(session.id), frame["content"], frame["agent"], frame["on_conflict"]])
+        return Once(self._principal.key, frame["key"], hashlib.sha256(wanted).hexdigest(), uuid4())
+
+    # Replies
+
+    def _follow(self, reply_id: UUID, after: int) -> None:
+        """Tell of a reply's events after a number, from now on; whoever did before no longer does."""
+        if len(self._following) > self._limits.live_replies and reply_id not in self._following:
+            raise Limited("too_many_streams", "You follow too many replies on this socket.", retry_after=5)
+        batches = self._app.replies.watch(WatchReply(principal=self._principal, reply_id=reply_id, after=after))
+        self._told.append(reply_id)
+        follower = object()
+        self._following[reply_id] = follower
+        if batches is None:
+            del self._following[reply_id]
+            self._say("resumed", reply_id=reply_id, after=after)
+            return
+
+        def tell() -> None:
+            try:
+                for batch in batches:
+                    for entry in batch:
+                        if self._following.get(reply_id) is not follower:
+                            return
+                        event = {**entry.data, "reply_id": reply_id, "seq": entry.seq}
+                        self._say(entry.event, **event)
+                    if self._following.get(reply_id) is not follower:
+                        return
+            except Closed:
+                pass
+            except Exception as failure:
+                log.warning("reply %s can no longer be followed on a socket: %s", reply_id, failure)
+            finally:
+                if self._following.get(reply_id) is follower:
+                    del self._following[reply_id]
+
+        threading.Thread(target=tell, name="chat-follower", daemon=True).start()
+
+    def _say(self, kind: str, **members: object) -> None:
+        self._connection.send(written(kind, **members))
+
+    def _close(self, code: int, reason: str) -> None:
+        threading.Thread(target=self._connection.close, args=(code, reason), daemon=True).start()
