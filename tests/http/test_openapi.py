@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 from marshmallow import Schema
 
+from entrypoints.http.asking import AskedOut
+from entrypoints.http.chat import ChatOut
 from entrypoints.http.conversations import ConversationOut
 from entrypoints.http.identity import PrincipalOut
 from entrypoints.http.messages import VersionOut
@@ -14,6 +16,7 @@ from entrypoints.http.replies import ReplyOut
 from entrypoints.http.rooms import RoomOut
 from entrypoints.http.schemas import DeletionOut, ErrorOut, MessageOut
 from entrypoints.http.search import AgentOut, HitOut
+from entrypoints.http.sessions import ClearedOut, SessionOut, StoppedOut
 from entrypoints.http.visitors import VisitorOut
 from tests.parley_process import Client, ParleyProcess
 
@@ -43,6 +46,13 @@ def test_documents_fit_their_schemas(visitor: Client) -> None:
     fits(HitOut, visitor.data("GET", "/search", params={"q": "hello"})["items"][0])
     fits(VisitorOut, visitor.data("POST", "/visitors"))
     fits(PrincipalOut, visitor.data("GET", "/me"))
+    session = visitor.data("POST", "/sessions", {})
+    fits(SessionOut, session)
+    fits(SessionOut, visitor.data("GET", "/sessions")["items"][0])
+    fits(AskedOut, visitor.data("POST", f"/sessions/{session['id']}/messages?wait=30", {"content": "Hello"}))
+    fits(StoppedOut, visitor.data("POST", f"/sessions/{session['id']}/stop"))
+    fits(ClearedOut, visitor.data("DELETE", f"/sessions/{session['id']}/history"))
+    fits(ChatOut, visitor.data("POST", "/chat/", {"question": "Hello"}))
     for agent in visitor.data("GET", "/agents")["items"]:
         fits(AgentOut, agent)
     fits(DeletionOut, visitor.data("DELETE", f"/rooms/{room}"))
@@ -107,3 +117,26 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
         "POST /api/v1/replies/{reply_id}/cancel",
         "POST /api/v1/replies/{reply_id}/regenerate",
     } == operations
+
+
+def test_every_post_that_creates_takes_an_idempotency_key(parley: ParleyProcess) -> None:
+    specification = httpx.get(f"{parley.url}/openapi.json").json()
+
+    taking = {
+        path.removeprefix("/api/v1")
+        for path, methods in specification["paths"].items()
+        if any(each.get("name") == "Idempotency-Key" for each in methods.get("post", {}).get("parameters", []))
+    }
+    assert taking == {
+        "/rooms",
+        "/conversations",
+        "/conversations/{conversation_id}/messages",
+        "/messages/{message_id}/edit",
+        "/replies/{reply_id}/regenerate",
+        "/sessions",
+        "/sessions/{session_id}/messages",
+        "/chat/",
+        "/chat/timeout/",
+    }
+    asking = specification["paths"]["/api/v1/conversations/{conversation_id}/messages"]["post"]["parameters"]
+    assert {each["name"] for each in asking} >= {"wait", "Idempotency-Key"}

@@ -23,7 +23,7 @@ from entrypoints.http import auth
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import MessageListQuery
-from entrypoints.http.once import IDEMPOTENT, creating
+from entrypoints.http.once import creating, idempotent
 from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped, paged
 from entrypoints.http.sessions import ClearedOut, history_of
 from entrypoints.http.visitors import VisitorOut, remembered, shown, welcomed
@@ -74,7 +74,7 @@ def blueprint(app: Application, reply_timeout: float) -> Blueprint:
     routes = Blueprint("chat", __name__, url_prefix="/chat", description="Question and answer in one call.")
 
     @routes.post("/")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(ChatBody())
     @routes.response(200, enveloped(ChatOut))
     def chat(body: dict[str, Any]) -> Response:
@@ -82,7 +82,7 @@ def blueprint(app: Application, reply_timeout: float) -> Blueprint:
         return _answered(app, body, reply_timeout + 5)
 
     @routes.post("/timeout/")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(TimedChatBody())
     @routes.response(200, enveloped(ChatOut))
     def chat_with_timeout(body: dict[str, Any]) -> Response:

@@ -22,7 +22,7 @@ from application.facade import Application
 from entrypoints.http.answers import data
 from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
 from entrypoints.http.auth import principal
-from entrypoints.http.once import IDEMPOTENT, creating
+from entrypoints.http.once import creating, idempotent
 from entrypoints.http.schemas import (
     DeletionOut,
     LastMessage,
@@ -96,7 +96,7 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("conversations", __name__, url_prefix="/conversations", description="Threads of messages.")
 
     @routes.post("")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(ConversationBody())
     @routes.response(201, enveloped(ConversationOut))
     def start_conversation(body: dict[str, Any]) -> Response:
@@ -148,7 +148,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.messages(conversation_id, principal(), message_page_of(query)))
 
     @routes.post("/<id:conversation_id>/messages")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
     @routes.response(202, enveloped(AskedOut))

@@ -19,7 +19,7 @@ from entrypoints.http.answers import data
 from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import ConversationOut
-from entrypoints.http.once import IDEMPOTENT
+from entrypoints.http.once import idempotent
 from entrypoints.http.schemas import ListQuery, MessageOut, Request, enveloped, page_of, paged
 
 
@@ -48,7 +48,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.versions(message_id, principal(), page_of(query)))
 
     @routes.post("/<id:message_id>/edit")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
     @routes.response(202, enveloped(AskedOut))

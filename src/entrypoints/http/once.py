@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
 from flask import Flask, Response, g, request
+from flask_smorest import Blueprint
+from marshmallow import EXCLUDE, Schema, fields
 
 from application.facade import Application
 from application.ports.persistence import Document, Once
@@ -19,22 +22,45 @@ from entrypoints.http.rates import spending
 
 _HEADER = "Idempotency-Key"
 
-IDEMPOTENT: dict[str, list[Mapping[str, Any]]] = {
-    "parameters": [
-        {
-            "name": _HEADER,
-            "in": "header",
-            "required": False,
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class _Header(Schema):
+    """The one header that is looked for."""
+
+    class Meta:
+        """marshmallow's options."""
+
+        unknown = EXCLUDE
+
+    key = fields.String(
+        data_key=_HEADER,
+        load_default=None,
+        metadata={
+            "minLength": 1,
+            "maxLength": 255,
             "description": (
                 "1 to 255 printable characters, one key for each thing that is wanted. A second request with the "
                 "key is answered as the first one was (with the header `Idempotent-Replayed: true`), with 409 while "
-                "that is at work, and with 422 when it wants something else. Keys are kept for 24 hours."
+                "that is at work, and with 422 when it wants something else. Keys are kept for 24 hours, unless "
+                "PARLEY_IDEMPOTENCY_KEEP says otherwise."
             ),
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        }
-    ]
-}
-"""For the specification of a route that creates."""
+        },
+    )
+
+
+def idempotent(routes: Blueprint) -> Callable[[View], View]:
+    """Decorates a view that creates, right below its route: it takes an idempotency key, see `creating`."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def keyed(headers: dict[str, str | None], *args: Any, **options: Any) -> Any:
+            g.idempotency_key = headers["key"]
+            return view(*args, **options)
+
+        return routes.arguments(_Header(), location="headers")(keyed)  # type: ignore[return-value] # as wide as any
+
+    return decorate
 
 
 def install(app: Flask) -> None:
@@ -63,10 +89,9 @@ def creating(app: Application, act: Callable[[Once | None], Document], *counted:
 
 
 def _once() -> Once | None:
-    header = request.headers.get(_HEADER)
-    if header is None:
+    if g.idempotency_key is None:
         return None
-    key = header.strip()
+    key: str = g.idempotency_key.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':  # A string of RFC 8941; clients send it bare as well.
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):

@@ -21,7 +21,7 @@ from domain.rate_limits import Action
 from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
-from entrypoints.http.once import IDEMPOTENT, creating
+from entrypoints.http.once import creating, idempotent
 from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped
 from entrypoints.http.streaming import event_stream
 
@@ -88,7 +88,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(reply, 202 if ReplyStatus(reply["status"]).is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.response(202, enveloped(RegeneratedOut))
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""

@@ -16,7 +16,7 @@ from application.rooms.commands import ChangeRoom, DeleteRoom, OpenRoom, Restore
 from domain.rate_limits import Action
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
-from entrypoints.http.once import IDEMPOTENT, creating
+from entrypoints.http.once import creating, idempotent
 from entrypoints.http.schemas import (
     DeletionOut,
     LastMessage,
@@ -80,7 +80,7 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("rooms", __name__, url_prefix="/rooms", description="A principal's spaces.")
 
     @routes.post("")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(RoomBody())
     @routes.response(201, enveloped(RoomOut))
     def open_room(body: dict[str, Any]) -> Response:

@@ -30,7 +30,7 @@ from entrypoints.http.answers import data
 from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import MessageListQuery
-from entrypoints.http.once import IDEMPOTENT, creating
+from entrypoints.http.once import creating, idempotent
 from entrypoints.http.replies import ReplyOut
 from entrypoints.http.schemas import ListQuery, MessageOut, Request, enveloped, message_page_of, page_of, paged
 
@@ -117,7 +117,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read_sessions.session(session_id, principal()))
 
     @routes.post("")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(SessionBody())
     @routes.response(201, enveloped(SessionOut))
     @routes.alt_response(200, schema=enveloped(SessionOut), description="It was open already.")
@@ -155,7 +155,7 @@ def blueprint(app: Application) -> Blueprint:
         return shown(session_id)
 
     @routes.post("/<id:session_id>/messages")
-    @routes.doc(**IDEMPOTENT)
+    @idempotent(routes)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
     @routes.response(202, enveloped(AskedOut))
