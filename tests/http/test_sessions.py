@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,21 @@ def test_asking_in_a_session_speaks_in_one_conversation_of_its_room(visitor: Cli
     assert visitor.data("GET", f"/sessions/{session}")["conversation_id"] == conversation["id"]
     history = visitor.data("GET", f"/sessions/{session}/history")["items"]
     assert [message["content"] for message in history] == ["One", "Echo: One", "Two", "Echo: Two"]
+
+
+def test_the_history_of_a_session_comes_in_pages(visitor: Client) -> None:
+    session = visitor.data("POST", "/sessions", {})["id"]
+    for number in range(3):
+        visitor.data("POST", f"/sessions/{session}/messages?wait=30", {"content": f"Question {number}"})
+
+    def page(**query: object) -> list[int]:
+        items = visitor.data("GET", f"/sessions/{session}/history", params=query)["items"]
+        return [message["position"] for message in items]
+
+    assert page(limit=2) == [5, 6]
+    assert page(limit=2, before=5) == [3, 4]
+    assert page(after=4) == [5, 6]
+    assert page(limit=2, offset=1, order="desc") == [5, 4]
 
 
 def test_a_new_session_goes_on_where_the_last_one_spoke(visitor: Client) -> None:
@@ -229,6 +245,19 @@ def test_an_idle_session_expires_and_is_replaced(short_lived: ParleyProcess) -> 
     assert replaced.status_code == 201
     assert client.data("GET", f"/sessions/{session}")["close_reason"] == "expired"
     assert client.data("GET", f"/sessions/{replaced.json()['data']['id']}/history")["total"] == 2
+
+
+def test_a_session_ends_at_the_latest_however_busy_it_is(model: ModelServer, tmp_path: Path) -> None:
+    with running(tmp_path, **with_model(model, PARLEY_SESSION_TOTAL=2)) as process:
+        client = process.visitor()
+        session = client.data("POST", "/sessions", {})
+
+        def refused() -> bool:
+            return client.call("PATCH", f"/sessions/{session['id']}/context", {"context": {}}).status_code == 409
+
+        assert session["expires_at"] == session["ends_at"]
+        eventually(refused, within=10)
+        assert client.data("GET", f"/sessions/{session['id']}")["status"] == "expired"
 
 
 def test_the_longest_quiet_session_makes_way_for_one_too_many(

@@ -18,10 +18,11 @@ from application.ports.persistence import (
     StartWork,
     StorageUnavailable,
 )
-from application.ports.runtime import LogEntry, LogLost, LogUnavailable, Now, ReplyLog, Signals
+from application.ports.runtime import Now, ReplyLog, Signals
 from application.replies.ending import ReplyEnding
 from application.replies.prompting import cited, prompt_from
 from application.replies.reading import ModelReader
+from application.replies.recording import Record
 from application.replies.rounds import Rounds
 from domain.agents import Agents
 from domain.conversations import Message
@@ -30,9 +31,6 @@ from domain.identity import SYSTEM
 from domain.replies import LEASE, SEQ_RESERVE, Outcome, Reply, ReplyStatus
 
 log = logging.getLogger(__name__)
-
-_OPEN_AGAIN = 1.0
-"""Seconds between two attempts to open a log that is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,17 +175,12 @@ class _Attempt:
         self._cancelled = False
         self._handed_over = False
         self._epoch = 0
-        self._next_seq = 0
+        self._record = Record(task.log, reply_id, self._lose)
         self._text = ""
-        self._emitted = 0  # how much of the text is in the log
         self._saved = 0  # how much of it is checkpointed
         self._saved_at = time.monotonic()
         self._lost = False
         self._first_delta_at: float | None = None
-        self._started: dict[str, object] = {}  # what the event that began this attempt said
-        self._log_is_open = False
-        self._log_lock = threading.RLock()
-        self._opened_at = 0.0
 
     def cancel(self) -> None:
         """Stop as soon as possible and keep the text."""
@@ -219,7 +212,7 @@ class _Attempt:
         self._emit_delta()
         sources = cited(self._text, passages)
         if sources:
-            self._append("reply.sources", {"sources": sources})
+            self._record.add("reply.sources", {"sources": sources})
         metadata["response_time_ms"] = _milliseconds(time.monotonic() - started)
         metadata["chunks_used"] = len(passages)
         if self._first_delta_at is not None:
@@ -245,9 +238,8 @@ class _Attempt:
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
-        self._next_seq = first_seq
-        self._started = {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts}
-        self._open_log()
+        started = {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts}
+        self._record.begin(epoch=reply.epoch, first_seq=first_seq, started=started)
         return reply, history, session.context if session is not None else {}
 
     def _passages_for(self, history: Sequence[Message]) -> Sequence[Passage]:
@@ -315,7 +307,7 @@ class _Attempt:
         if source.has_pieces:
             self._text += source.take()
             flow.last_piece = now
-        if self._emitted < len(self._text) and (
+        if len(self._record.text) < len(self._text) and (
             over or self._first_delta_at is None or now >= flow.last_emit + pace.coalesce / 2
         ):
             self._emit_delta()
@@ -344,51 +336,15 @@ class _Attempt:
             flow.failure = ModelError("model_timeout", message)
 
     def _emit_delta(self) -> None:
-        if self._emitted == len(self._text):
+        if len(self._record.text) == len(self._text):
             return
         if self._first_delta_at is None:
             self._first_delta_at = time.monotonic()
-        with self._log_lock:
-            before, self._emitted = self._emitted, len(self._text)
-            self._append("reply.delta", {"text": self._text[before : self._emitted]})
-
-    def _append(self, event: str, data: dict[str, object]) -> None:
-        """Add an event to the log. One that is away or lost is opened again, and told everything."""
-        with self._log_lock:
-            if not self._log_is_open:
-                return
-            try:
-                self._write(event, data)
-            except LogLost as lost:
-                log.warning("reply %s: %s", self.reply_id, lost)
-                self._log_is_open = False
+        self._record.say(self._text)
 
     def open_log_again(self, now: float) -> None:
         """Open a log that is away or was lost, from time to time. This may wait for it, as no step may."""
-        if not self._log_is_open and now >= self._opened_at + _OPEN_AGAIN:
-            self._open_log()
-
-    def _open_log(self) -> None:
-        """Take the log over and tell what it should hold by now."""
-        self._opened_at = time.monotonic()
-        try:
-            next_seq = self._task.log.open(self.reply_id, epoch=self._epoch, first_seq=self._next_seq)
-            with self._log_lock:
-                # Events that were to be added meanwhile were not, but have their part in the text.
-                self._next_seq = next_seq
-                self._write("reply.started", self._started)
-                if self._emitted:
-                    self._write("reply.delta", {"text": self._text[: self._emitted]})
-                self._log_is_open = True
-        except (LogUnavailable, LogLost) as away:
-            log.warning("reply %s: goes on without its log: %s", self.reply_id, away)
-        except LeaseLost:
-            self._lost = True
-            self._task.wake()
-
-    def _write(self, event: str, data: dict[str, object]) -> None:
-        self._task.log.append(self.reply_id, epoch=self._epoch, entry=LogEntry(self._next_seq, event, data))
-        self._next_seq += 1
+        self._record.open_again(now)
 
     def wants_saving(self, now: float) -> bool:
         """Whether there is text to checkpoint, or the lease to renew."""
@@ -403,7 +359,7 @@ class _Attempt:
             reply_id=self.reply_id,
             epoch=self._epoch,
             text=self._text,
-            seq_ceiling=self._next_seq + SEQ_RESERVE,
+            seq_ceiling=self._record.next_seq + SEQ_RESERVE,
             lease_until=self._task.now() + LEASE,
         )
 
@@ -421,7 +377,7 @@ class _Attempt:
         pause = 0.1
         while True:
             try:
-                self._task.ending.end(reply, outcome, epoch=self._epoch, final_seq=self._next_seq)
+                self._task.ending.end(reply, outcome, epoch=self._epoch, final_seq=self._record.next_seq)
                 return
             except (StorageUnavailable, ConcurrentChange) as failure:
                 log.warning("reply %s: could not be ended, trying again: %s", self.reply_id, failure)
@@ -434,6 +390,11 @@ class _Attempt:
                 outcome = self._outcome(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
+
+    def _lose(self) -> None:
+        """Another process has taken over."""
+        self._lost = True
+        self._task.wake()
 
     @staticmethod
     def _outcome(status: ReplyStatus, code: str | None = None, message: str | None = None) -> Outcome:
