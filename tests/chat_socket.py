@@ -52,11 +52,11 @@ class ChatSocket:
             pass
         return frame
 
-    def events(self, reply_id: str) -> list[Frame]:
-        """The events of a reply up to the terminal one."""
+    def events(self, reply_id: str, timeout: float = 15) -> list[Frame]:
+        """The events of a reply up to the terminal one; fails when nothing at all comes for some seconds."""
         events = []
         while True:
-            frame = self.receive()
+            frame = self.receive(timeout)
             if frame.get("reply_id") == reply_id and frame["type"].startswith("reply."):
                 events.append(frame)
                 if frame["type"] in TERMINAL:

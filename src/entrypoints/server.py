@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections import OrderedDict
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -38,6 +39,12 @@ _CONNECTIONS = 4000
 
 _SOCKETS = 0.75
 """The part of them that may be WebSockets, which stay: there is always room for requests."""
+
+_CROWDED = 0.9
+"""The part of them beyond which every new one has another, that waits for its client to ask something, make way."""
+
+_DEAF = 3.0
+"""Seconds in which gunicorn, told to stop, accepts nobody any more: it looks every second whether it was."""
 
 _TAKE_OVER = 5.0
 """Seconds that a new server waits for one that was just killed to let go of the database."""
@@ -211,11 +218,15 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
 
     Told to stop, gunicorn waits for every open connection. So the streams among them are ended
     (`_Process.stop`), and connections that only wait for a next request are closed.
+
+    It accepts nobody while it has as many connections as it may. So that silent ones cannot fill it, the one that has
+    been waiting for a request for longest is closed when it gets crowded.
     """
 
     def init_process(self) -> None:
         """In the new process, before it serves."""
-        self._idle: set[socket.socket] = set()
+        self._idle: OrderedDict[socket.socket, None] = OrderedDict()  # waiting for a request, the longest first
+        self._connections = 0
         self._at_once = False
         super().init_process()
 
@@ -229,20 +240,24 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
 
     def handle(self, listener: Any, client: socket.socket, address: Any) -> None:
         """One connection."""
-        self._idle.add(client)
+        self._connections += 1
+        if self._connections > self.worker_connections * _CROWDED and self._idle:
+            _end_input(self._idle.popitem(last=False)[0])
+        self._idle[client] = None
         try:
             super().handle(listener, client, address)
         finally:
-            self._idle.discard(client)
+            self._connections -= 1
+            self._idle.pop(client, None)
 
     def handle_request(self, listener_name: Any, request: Any, client: socket.socket, address: Any) -> None:
         """One request of a connection."""
-        self._idle.discard(client)
+        self._idle.pop(client, None)
         client.settimeout(_STALLED)
         try:
             super().handle_request(listener_name, request, client, address)
         finally:
-            self._idle.add(client)
+            self._idle[client] = None
             if not self.alive:
                 _end_input(client)
 
@@ -254,6 +269,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def _stop_in_order(self, process: _Process) -> None:
         while self.alive:
             time.sleep(0.1)
+        # Those who come back at once shall get to another process.
+        deadline = time.monotonic() + _DEAF
+        while any(listener.fileno() >= 0 for listener in self.sockets) and time.monotonic() < deadline:
+            time.sleep(0.05)
         process.stop(at_once=self._at_once)
         for client in list(self._idle):
             _end_input(client)

@@ -73,6 +73,39 @@ def test_reading_right_after_writing_shows_the_write_on_every_process(installati
     assert "No difference" in installation.verified()
 
 
+def test_branches_are_the_same_on_every_process_also_when_a_worker_dies(installation: Installation) -> None:
+    here, there = installation.web(), installation.web()
+    worker = installation.worker()
+    mine = here.visitor()
+    theirs = installation.at(there, mine)
+    room = mine.room()
+    conversation = mine.conversation(room_id=room)
+    for question in ("One", "Two", "Three"):
+        mine.answer(conversation, question)
+    messages = [message["id"] for message in mine.messages(conversation)]
+
+    reply = mine.data("POST", f"/messages/{messages[2]}/edit", {"content": _SLOW})["reply"]["id"]
+    stream = theirs.events(reply)
+    for _ in range(10):
+        next(stream)
+    worker.kill()
+    installation.worker()
+    end = list(stream)[-1]
+
+    assert theirs.messages(conversation) == mine.messages(conversation)
+    assert theirs.messages(conversation)[-1] == end.data["message"]
+    assert theirs.data("GET", f"/rooms/{room}")["message_count"] == 4
+    assert theirs.data("POST", f"/messages/{messages[5]}/select")["message_count"] == 6
+    assert [message["id"] for message in mine.messages(conversation)] == messages
+    rated = theirs.data("PUT", f"/messages/{reply}/feedback", {"rating": "down"})
+    assert [version["is_current"] for version in mine.data("GET", f"/messages/{messages[2]}/versions")["items"]] == [
+        True,
+        False,
+    ]
+    assert mine.reply(reply)["message"] == rated
+    assert "No difference" in installation.verified()
+
+
 def test_a_killed_worker_leaves_its_text_and_another_one_goes_on(installation: Installation) -> None:
     web = installation.web()
     first, second = installation.worker(), installation.worker()

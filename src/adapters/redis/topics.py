@@ -14,10 +14,14 @@ import orjson
 
 from adapters.redis.server import RedisServer
 from adapters.redis.subscriptions import Channel
+from adapters.redis.wire import packed
+from application.ports.runtime import MISSED
 
 log = logging.getLogger(__name__)
 
 _Heard = Callable[[Mapping[str, Any]], None]
+
+_MISSED = orjson.dumps(MISSED)
 
 
 class RedisTopics:
@@ -64,10 +68,13 @@ class RedisTopics:
 
 
 class _Topic(Channel):
+    question = packed(b"PING")  # Whose answer says that it is heard.
+
     def __init__(self, name: bytes, me: bytes) -> None:
         super().__init__(name)
         self._me = me
         self._subscribers: dict[object, _Heard] = {}
+        self._was_cut = False
 
     def join(self, subscriber: object, heard: _Heard) -> None:
         """Tell this one too."""
@@ -85,6 +92,17 @@ class _Topic(Channel):
                 heard(orjson.loads(payload))
             except Exception:
                 log.exception("%s: a subscriber failed", self.name.decode())
+
+    def answered(self, answer: Any) -> None:
+        if self._was_cut:
+            self._was_cut = False
+            self.tell(_MISSED)
+
+    def cut(self) -> None:
+        self._was_cut = True
+
+    def away(self) -> None:
+        self._was_cut = True
 
     def heard(self, payload: bytes) -> None:
         sender, note = payload[: len(self._me)], payload[len(self._me) :]

@@ -154,11 +154,15 @@ class Signals(Protocol):
         ...
 
 
+MISSED: Mapping[str, Any] = {"missed": True}
+"""What subscribers hear when notes to them may have been lost, and no more are from now on."""
+
+
 class Topics(Protocol):
     """Brings notes to everybody who has subscribed to the topic of an id, in any process; the publisher's too.
 
-    For what matters at this moment: a note may be lost, and is not kept. Nobody waits for the server, or fails
-    because it is away.
+    For what matters at this moment: a note may be lost, and is not kept; then MISSED is heard as soon as that is over.
+    Nobody waits for the server, or fails because it is away.
     """
 
     def publish(self, topic: UUID, note: Mapping[str, Any]) -> None:

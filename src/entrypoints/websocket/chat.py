@@ -18,7 +18,7 @@ import orjson
 from application.documents import asked_document, session_document
 from application.facade import Application
 from application.ports.persistence import Document, MessagePage, Once
-from application.ports.runtime import VerifiedToken
+from application.ports.runtime import MISSED, VerifiedToken
 from application.replies.watching import WatchReply
 from application.sessions.asking import AskInSession
 from application.sessions.commands import ChangeContext, InSession, OpenSession, RateSession, ResetSession
@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 TOKEN_ENDED, NO_SESSION = 4401, 4408
 """Close codes of our own: the token is no longer good; no session was begun in time."""
 
-_WITHOUT_SESSION = 30.0
-"""Seconds that a socket may stay without a session."""
-
 _NOTES = 64
 """Notes that may wait for a socket whose client is slow; older ones are forgotten."""
 
@@ -48,13 +45,22 @@ _TYPING_AGAIN = 2.0
 
 
 class ChatSockets:
-    """The chats of this process. `look` is to be called every few seconds."""
+    """The chats of this process. `look` is to be called every few seconds.
 
-    def __init__(self, app: Application, limits: Limits, idle: float) -> None:
+    A session is over after `idle` seconds without a sign of life, and a socket `without_session` has so many to begin
+    one.
+    """
+
+    def __init__(self, app: Application, limits: Limits, idle: float, *, without_session: float = 30.0) -> None:
         self._app = app
         self._limits = limits
         self._idle = idle
+        self._without_session = without_session
         self._open: set[Chat] = set()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._open)
 
     def converse(self, connection: Connection, known: VerifiedToken) -> None:
         """Chat over a connection with whom a token speaks for, until it ends."""
@@ -67,9 +73,17 @@ class ChatSockets:
             chat.end()
 
     def look(self) -> None:
-        """Keep the sessions of those who are there, and send away who may not stay."""
-        for chat in list(self._open):
-            chat.look(touch_after=self._idle / 3)
+        """Send away who may not stay, and keep the sessions of those who are there."""
+        chats = list(self._open)
+        for chat in chats:
+            chat.close_if_due(self._without_session)
+        for chat in chats:
+            try:
+                chat.keep_session(touch_after=self._idle / 3)
+            except Unavailable:
+                return  # Whoever comes next would wait for nothing too, and nobody be sent away meanwhile.
+            except Exception:
+                log.exception("a session could not be kept")
 
 
 class Chat:
@@ -85,6 +99,7 @@ class Chat:
         self._session: Session | None = None
         self._without_session_since = time.monotonic()
         self._touched_at = 0.0
+        self._may_have_missed = False
         self._place = ExitStack()  # the subscriptions of the session
         self._conversations: set[UUID] = set()  # whose topics are subscribed to
         self._turn = threading.Lock()  # held while a frame or a note is taken: one does not overtake the other
@@ -138,21 +153,31 @@ class Chat:
         self._conversations.clear()
         self._place.close()
 
-    def look(self, *, touch_after: float) -> None:
-        """See that the client may stay, and keep its session from expiring while it is there."""
-        session, now = self._session, time.monotonic()
+    def close_if_due(self, without_session: float) -> None:
+        """Close with a token that has expired, or when there is no session for too long; returns at once."""
         if datetime.now(UTC) >= self._known.expires_at:
             self._close(TOKEN_ENDED, "The token has expired. Come back with a new one.")
-        elif session is None and now >= self._without_session_since + _WITHOUT_SESSION:
-            self._close(NO_SESSION, "Begin a session within 30 seconds.")
-        elif session is not None and now >= self._touched_at + touch_after:
-            self._touched_at = now
-            try:
-                self._app.sessions.touch(InSession(principal=self._principal, session_id=session.id))
-            except (Conflict, Forbidden, NotFound):
-                self._heard({"closed": "expired"})
-            except Unavailable:
-                self._touched_at = 0.0  # With the next look.
+        elif self._session is None and time.monotonic() >= self._without_session_since + without_session:
+            self._close(NO_SESSION, f"Begin a session within {without_session:g} seconds.")
+
+    def keep_session(self, *, touch_after: float) -> None:
+        """Keep the session from expiring, and tell of what may have been missed; raises Unavailable."""
+        session, now = self._session, time.monotonic()
+        if session is None or not (self._may_have_missed or now >= self._touched_at + touch_after):
+            return
+        missed, self._may_have_missed = self._may_have_missed, False
+        try:
+            session = self._app.sessions.touch(InSession(principal=self._principal, session_id=session.id))
+            _, live = self._recent(session) if missed else ([], None)
+        except (Conflict, Forbidden, NotFound) as over:
+            self._heard({"closed": "closed" if over.slug == "session_closed" else "expired"})
+            return
+        except Unavailable:
+            self._may_have_missed = missed
+            raise
+        self._touched_at = now
+        if live is not None:
+            self._heard({"reply_id": str(live)})
 
     # Frames
 
@@ -214,7 +239,8 @@ class Chat:
         reply_id = UUID(str(asked["reply"]["id"]))
         self._hear_of(UUID(str(asked["reply"]["conversation_id"])))
         self._say("accepted", id=frame["id"], **asked)
-        self._follow(reply_id, -1)
+        if reply_id not in self._told:  # Else it was asked again, with its key, and what it wants is on its way.
+            self._follow(reply_id, -1)
 
     def _typing_frame(self, frame: dict[str, Any]) -> None:
         session, now = self._sitting(), time.monotonic()
@@ -259,6 +285,9 @@ class Chat:
 
     def _heard(self, note: Mapping[str, Any]) -> None:
         """Take a note down; may be called by anybody's thread, and returns at once."""
+        if note == MISSED:
+            self._may_have_missed = True  # Looked at one after the other: it happens to all sockets at once.
+            return
         self._notes.append(note)
         with self._noting:
             if self._is_noting:

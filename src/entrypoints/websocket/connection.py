@@ -31,6 +31,9 @@ _CHUNK = 65_536
 _DRAINED = 4 * 1024 * 1024
 """Bytes that are read and dropped at most so that a peer which is still sending gets to see why it was closed."""
 
+_UNREAD = 128 * 1024
+"""Bytes that the kernel keeps at most of what a peer has yet to take; by itself it may go up to some megabytes."""
+
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -81,6 +84,7 @@ class Connection:
         self._ended: Closed | None = None  # nothing is read or written any more
         self._patience: threading.Timer | None = None
         with suppress(OSError):  # There are sockets without TCP.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
