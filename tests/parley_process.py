@@ -62,13 +62,15 @@ class Process:
     def __init__(self, *arguments: str, **settings: object) -> None:
         self.arguments = arguments
         self.settings = settings
+        self.files: int | None = None  # that it may open, if not as many as we
         self.output = ""
         self._process: subprocess.Popen[str] | None = None
 
     def launch(self) -> None:
         """Start it, in a process group of its own."""
+        limited = ["prlimit", f"--nofile={self.files}:{self.files}"] if self.files is not None else []
         self._process = subprocess.Popen(
-            [_PARLEY, *self.arguments],
+            [*limited, _PARLEY, *self.arguments],
             env=environment(**self.settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -43,8 +43,11 @@ _SOCKETS = 0.75
 _CROWDED = 0.9
 """The part of them beyond which every new one has another, that waits for its client to ask something, make way."""
 
-_DEAF = 3.0
-"""Seconds in which gunicorn, told to stop, accepts nobody any more: it looks every second whether it was."""
+_DEAF = 1.5
+"""Seconds in which all processes that are told to stop accept nobody any more: gunicorn looks every second."""
+
+_Waiting = OrderedDict[socket.socket, bool]
+"""Connections that wait for their clients, the longest first; whether between two requests, and not within one."""
 
 _TAKE_OVER = 5.0
 """Seconds that a new server waits for one that was just killed to let go of the database."""
@@ -199,10 +202,13 @@ class _Process:
     def stop(self, *, at_once: bool) -> None:
         """Let this process's replies end within the grace period, tell the watchers, then end streams and WebSockets.
 
-        Where replies are written elsewhere, they end at once: their clients go on with another process.
+        Where replies are written elsewhere, they end soon: their clients go on with another process.
         """
+        deaf_at = time.monotonic() + (0.0 if at_once else _DEAF)
         if self._writing is not None:
             self._writing.stop(0.0 if at_once else self._settings.shutdown_grace)
+        # Whose connection ends comes back at once, and shall get to a process that stays.
+        time.sleep(max(0.0, deaf_at - time.monotonic()))
         self._watcher.stopping.set()
         self._reply_log.wake_all()
         self._sockets.close_all()
@@ -220,12 +226,12 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     (`_Process.stop`), and connections that only wait for a next request are closed.
 
     It accepts nobody while it has as many connections as it may. So that silent ones cannot fill it, the one that has
-    been waiting for a request for longest is closed when it gets crowded.
+    been waiting for longest for a request, or for more of one, is closed when it gets crowded.
     """
 
     def init_process(self) -> None:
         """In the new process, before it serves."""
-        self._idle: OrderedDict[socket.socket, None] = OrderedDict()  # waiting for a request, the longest first
+        self._waiting: _Waiting = OrderedDict()
         self._connections = 0
         self._at_once = False
         super().init_process()
@@ -241,23 +247,24 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def handle(self, listener: Any, client: socket.socket, address: Any) -> None:
         """One connection."""
         self._connections += 1
-        if self._connections > self.worker_connections * _CROWDED and self._idle:
-            _end_input(self._idle.popitem(last=False)[0])
-        self._idle[client] = None
+        if self._connections > self.worker_connections * _CROWDED and self._waiting:
+            _end_input(self._waiting.popitem(last=False)[0])
+        self._waiting[client] = True
         try:
             super().handle(listener, client, address)
         finally:
             self._connections -= 1
-            self._idle.pop(client, None)
+            self._waiting.pop(client, None)
 
     def handle_request(self, listener_name: Any, request: Any, client: socket.socket, address: Any) -> None:
         """One request of a connection."""
-        self._idle.pop(client, None)
+        self._waiting.pop(client, None)
         client.settimeout(_STALLED)
+        request.body.reader = _Arriving(request.body.reader, client, self._waiting)
         try:
             super().handle_request(listener_name, request, client, address)
         finally:
-            self._idle[client] = None
+            self._waiting[client] = True
             if not self.alive:
                 _end_input(client)
 
@@ -269,13 +276,32 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def _stop_in_order(self, process: _Process) -> None:
         while self.alive:
             time.sleep(0.1)
-        # Those who come back at once shall get to another process.
-        deadline = time.monotonic() + _DEAF
-        while any(listener.fileno() >= 0 for listener in self.sockets) and time.monotonic() < deadline:
-            time.sleep(0.05)
         process.stop(at_once=self._at_once)
-        for client in list(self._idle):
-            _end_input(client)
+        for client, is_idle in list(self._waiting.items()):
+            if is_idle:
+                _end_input(client)
+
+
+class _Arriving:
+    """gunicorn's reader of a request's body: while it waits for more, so does the connection."""
+
+    def __init__(self, reader: Any, client: socket.socket, waiting: _Waiting) -> None:
+        self._reader = reader
+        self._client = client
+        self._waiting = waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes; fewer are the last ones."""
+        is_idle = self._waiting.setdefault(self._client, False)  # Between requests, what was left of one is dropped.
+        try:
+            read: bytes = self._reader.read(size)
+            return read
+        finally:
+            if not is_idle:
+                self._waiting.pop(self._client, None)
 
 
 def _end_input(client: socket.socket) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from adapters.in_process.runtime import new_id
 from adapters.sql.engine import Database, open_database
@@ -21,11 +22,13 @@ from application.ports.persistence import Page, SessionReader, StartWork
 from application.sessions.commands import CloseExpiredSessions, OpenSession, OpenSessionHandler
 from application.visitors.commands import ClaimVisitor, ClaimVisitorHandler
 from domain.agents import BUILT_IN
+from domain.deletions import Subject
 from domain.errors import Conflict, Forbidden, NotFound
 from domain.identity import Principal, PrincipalKind
 from domain.limits import Limits
 from domain.sessions import CloseReason, Lifetime, Session
-from tests.builders import ALICE, BOB, NOW, a_conversation, a_room, a_session, answered, later
+from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, a_session, answered, asked, later
+from tests.waiting import eventually
 
 _VISITOR = Principal(PrincipalKind.VISITOR, str(UUID(int=1)))
 
@@ -159,6 +162,9 @@ class SessionsContract:
         room, deleted = a_room(_VISITOR), a_room(_VISITOR)
         conversation = a_conversation(_VISITOR, room_id=room.id)
         question, reply, answer = answered(conversation, "Mine?", "Yours.")
+        next_question, live = asked(conversation, "And now?")
+        deletion = a_deletion(Subject.ROOM, deleted.id)
+        deletion.owner = _VISITOR.key
         others = a_room(BOB)
         session = a_session(_VISITOR)
         with start_work() as work:
@@ -167,7 +173,10 @@ class SessionsContract:
             work.conversations.add(conversation)
             work.messages.add(question)
             work.messages.add(answer)
+            work.messages.add(next_question)
             work.replies.add(reply)
+            work.replies.add(live)
+            work.deletions.add(deletion)
             work.sessions.add(session)
             work.visitors.add(UUID(_VISITOR.id), NOW)
             work.commit()
@@ -177,9 +186,11 @@ class SessionsContract:
 
         assert (first.rooms, first.conversations, second.rooms) == (2, 1, 0)
         with start_work() as work:
-            assert work.conversations.get(conversation.id, for_=ALICE).message_count == 2
+            assert work.conversations.get(conversation.id, for_=ALICE).message_count == 3
             assert work.replies.get(reply.id, for_=ALICE).text == "Yours."
+            assert work.replies.get(live.id, for_=ALICE).is_live
             assert work.messages.get(answer.id).owner == ALICE.key
+            assert work.deletions.get(deletion.id).owner == ALICE.key
             with pytest.raises(Forbidden):
                 work.rooms.get(room.id, for_=_VISITOR)
             with pytest.raises(Forbidden):
@@ -229,3 +240,32 @@ class TestPostgresSessions(TestSqliteSessions):
     @pytest.fixture
     def database(self, postgres_database: Database) -> Database:
         return postgres_database
+
+    def test_a_claim_and_whoever_has_an_old_session_do_not_wait_for_each_other(
+        self, start_work: StartWork, database: Database
+    ) -> None:
+        conversation = a_conversation(_VISITOR)
+        session = a_session(_VISITOR, conversation_id=conversation.id)
+        session.close(CloseReason.CLOSED, NOW)
+        with start_work() as work:
+            work.conversations.add(conversation)
+            work.sessions.add(session)
+            work.commit()
+        claim = ClaimVisitorHandler(start_work, lambda: NOW, Limits())
+
+        with ThreadPoolExecutor(1) as pool:
+            with start_work() as work:
+                work.sessions.get(session.id, for_=_VISITOR)
+                claimed = pool.submit(claim, ClaimVisitor(principal=ALICE, visitor=_VISITOR))
+                eventually(lambda: _is_waited_for(database))
+                work.conversations.get(conversation.id, for_=_VISITOR)
+
+            assert claimed.result().conversations == 1
+
+
+def _is_waited_for(database: Database) -> bool:
+    """Whether somebody wants a row of this database that somebody else has locked."""
+    waiting = text("SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name)")
+    with database.at_once() as connection:
+        found: bool = connection.execute(waiting, {"name": database.url.database}).scalar_one()
+        return found

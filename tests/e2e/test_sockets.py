@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from select import POLLERR, poll
+from socket import SO_RCVBUF, SOL_SOCKET, create_connection
+from socket import socket as Socket  # noqa: N812 # `socket` is a chat's here
+from threading import Barrier
 from typing import Any
 
+import httpx
 import pytest
+from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
 from tests.chat_socket import ChatSocket, Frame, chatting
 from tests.conftest import with_model
 from tests.installation import Installation, installed, production
+from tests.integration.test_websocket_connection import TEXT, frame, serving
 from tests.model_server import ModelServer
-from tests.parley_process import TERMINAL
+from tests.parley_process import TERMINAL, Client, ParleyProcess
 from tests.servers import RedisServer, missing_programs
 from tests.waiting import eventually
 
@@ -40,8 +52,21 @@ def install(tmp_path: Path, model: ModelServer, migrated_postgres: str) -> Itera
 
 @pytest.fixture
 def installation(install: Install) -> Installation:
-    """Two servers of two processes each, and two workers."""
-    installation = install()
+    """Two servers of two processes each, and two workers; to be maltreated."""
+    return complete(install())
+
+
+@pytest.fixture(scope="module")
+def shared(
+    model: ModelServer, migrated_postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """The same for tests that maltreat sockets alone."""
+    folder = tmp_path_factory.mktemp("shared")
+    with production(migrated_postgres) as servers, installed(folder, **with_model(model), **servers) as installation:
+        yield complete(installation)
+
+
+def complete(installation: Installation) -> Installation:
     for _ in range(2):
         installation.web("--workers", "2")
     for _ in range(2):
@@ -50,10 +75,10 @@ def installation(install: Install) -> Installation:
 
 
 class TestOneSession:
-    def test_its_sockets_on_all_processes_see_the_same(self, installation: Installation) -> None:
-        here, there = installation.webs
+    def test_its_sockets_on_all_processes_see_the_same(self, shared: Installation) -> None:
+        here, there = shared.webs
         visitor = here.visitor()
-        elsewhere = installation.at(there, visitor)
+        elsewhere = shared.at(there, visitor)
         with ExitStack() as stack:
             sockets = [stack.enter_context(chatting(client)) for client in (visitor, elsewhere) * 4]
             session = sockets[0].ask("session_init", "session_ready")["session"]["id"]
@@ -75,11 +100,11 @@ class TestOneSession:
         assert all(other == events[0] for other in events)
         assert {frame["reason"] for frame in closed} == {"closed"}
 
-    def test_a_question_over_http_at_one_server_is_told_at_the_other(self, installation: Installation) -> None:
-        here, there = installation.webs
+    def test_a_question_over_http_at_one_server_is_told_at_the_other(self, shared: Installation) -> None:
+        here, there = shared.webs
         visitor = here.visitor()
         conversation = visitor.conversation()
-        with chatting(installation.at(there, visitor)) as socket:
+        with chatting(shared.at(there, visitor)) as socket:
             socket.ask("session_init", "session_ready", conversation_id=conversation)
 
             for number in range(5):
@@ -150,6 +175,29 @@ class TestCrashes:
                 assert other.expect("message")["message"] == again["message"]
                 assert other.events(again["reply"]["id"]) == one.events(again["reply"]["id"])
 
+    @pytest.mark.skipif(bool(missing_programs(RedisServer)), reason=missing_programs(RedisServer))
+    def test_what_was_asked_without_redis_is_told_as_soon_as_it_is_back(self, install: Install) -> None:
+        with RedisServer() as redis:
+            installation = install(PARLEY_REDIS_URL=redis.url)
+            here, there = installation.web(), installation.web()
+            installation.worker()
+            visitor = here.visitor()
+            conversation = visitor.conversation()
+            with chatting(installation.at(there, visitor)) as socket:
+                session = socket.ask("session_init", "session_ready", conversation_id=conversation)["session"]["id"]
+                redis.stop()
+                reply = visitor.ask(conversation, _SLOW)
+                assert socket.ask("ping", "pong")
+
+                redis.start()
+
+                assert socket.expect("message")["reply_id"] == reply
+                assert socket.events(reply, timeout=40)[-1]["type"] == "reply.completed"
+                redis.stop()
+                visitor.data("DELETE", f"/sessions/{session}")
+                redis.start()
+                assert socket.expect("session_closed")["reason"] == "closed"
+
 
 class TestStopping:
     def test_a_server_that_stops_sends_its_sockets_to_the_others(self, installation: Installation) -> None:
@@ -182,14 +230,204 @@ class TestStopping:
             os.kill(web.pid, signal.SIGHUP)
             code, _ = socket.closed()
 
-            with chatting(visitor) as back:
-                resumed(back, socket, reply)
-                end = back.events(reply)[-1]
+        with chatting(visitor) as back:
+            resumed(back, socket, reply)
+            end = back.events(reply)[-1]
         assert code == 1012
         assert end["type"] == "reply.completed"
         assert whole(socket, back, reply) == end["message"]["content"]
         eventually(lambda: len(web.workers()) == 2 and not before & set(web.workers()))
         assert "Traceback" not in web.output, web.output
+
+
+class TestCrowds:
+    """A process that may open 240 files takes 180 connections, and 135 of them as WebSockets."""
+
+    @pytest.fixture
+    def small(self, model: ModelServer, data_dir: Path) -> Iterator[ParleyProcess]:
+        process = ParleyProcess(data_dir, **with_model(model, PARLEY_LIMIT_SOCKETS=1000))
+        process.files = 240
+        process.start()
+        try:
+            yield process
+        finally:
+            for client in process.clients:
+                client.http.close()
+            process.kill()
+
+    def test_sockets_beyond_what_there_is_room_for_are_refused_and_others_are_served(
+        self, small: ParleyProcess
+    ) -> None:
+        calm = small.visitor()
+        with ExitStack() as stack:
+            chat = stack.enter_context(chatting(calm))
+            chat.ask("session_init", "session_ready")
+            crowd = [upgraded(small, small.visitor()) for _ in range(4) for _ in range(50)]
+            for raw, _ in crowd:
+                stack.callback(raw.close)
+
+            assert Counter(status for _, status in crowd) == {101: 134, 503: 66}
+            assert chat.events(asked(chat, "Hello"))[-1]["message"]["content"] == "Echo: Hello"
+            assert calm.answer(calm.conversation(), "And over HTTP?")["status"] == "completed"
+            assert httpx.get(f"{small.url}/healthz").status_code == 200
+        eventually(lambda: with_room(small, calm))
+
+    def test_silent_connections_make_way(self, small: ParleyProcess) -> None:
+        calm = small.visitor()
+        with ExitStack() as stack:
+            chat = stack.enter_context(chatting(calm))
+            chat.ask("session_init", "session_ready")
+            silent = [
+                stack.enter_context(closing(create_connection(("127.0.0.1", small.port), 20))) for _ in range(600)
+            ]
+
+            assert calm.answer(calm.conversation(), "Anybody there?")["status"] == "completed"
+            assert chat.events(asked(chat, "Hello"))[-1]["message"]["content"] == "Echo: Hello"
+            assert httpx.get(f"{small.url}/healthz").status_code == 200
+            assert silent[0].recv(1) == b""  # Who waited for longest went first,
+            silent[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert silent[-1].recv(12) == b"HTTP/1.1 200"  # and who came last is served.
+
+    def test_requests_that_never_come_whole_make_way(self, small: ParleyProcess) -> None:
+        calm = small.visitor()
+        head = f"POST /api/v1/conversations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {calm.token}\r\n"
+        bodies = ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n3e8\r\n{", "X-Half: a hea"]
+        with ExitStack() as stack:
+            for number in range(600):
+                slow = stack.enter_context(closing(create_connection(("127.0.0.1", small.port), 20)))
+                slow.sendall((f"{head}Content-Type: application/json\r\n" + bodies[number % 3]).encode())
+
+            assert calm.answer(calm.conversation(), "Anybody there?")["status"] == "completed"
+            with chatting(calm) as chat:
+                assert chat.ask("session_init", "session_ready")
+
+    def test_crowds_that_come_and_go_leave_nothing(self, install: Install) -> None:
+        installation = install(PARLEY_LIMIT_SOCKETS=1000)
+        installation.worker()
+        web = installation.web()
+        visitor = web.visitor()
+        (process,) = web.workers()
+
+        def come_and_go(times: int) -> None:
+            for _ in range(times):
+                crowd = [upgraded(web, visitor) for _ in range(100)]
+                for raw, status in crowd:
+                    assert status == 101
+                    raw.sendall(text(type="session_init"))
+                for raw, _ in crowd:
+                    told(raw, "session_ready")
+                    raw.close()
+
+        come_and_go(3)
+        eventually(lambda: topics(installation) == 0)
+        some = files(process), memory(process)
+        come_and_go(9)
+        eventually(lambda: topics(installation) == 0)
+
+        eventually(lambda: files(process) < some[0] + 20)  # There may be some more connections to servers.
+        assert memory(process) < some[1] + 900 * 15  # Each socket that was left behind would have some 26 KiB.
+        assert visitor.answer(visitor.conversation(), "Hello")["status"] == "completed"
+
+
+class TestUnruly:
+    def test_who_does_not_read_is_cut_off_and_nobody_else_hears_less(self, shared: Installation) -> None:
+        here, there = shared.webs
+        visitor = here.visitor()
+        with chatting(visitor) as asking, chatting(shared.at(there, visitor)) as watching, ExitStack() as stack:
+            session = asking.ask("session_init", "session_ready")["session"]["id"]
+            watching.ask("session_init", "session_ready", session_id=session)
+            long = asked(asking, "!stream words=3000 delay=0")
+            asking.events(long), watching.events(long)
+            deaf, status = upgraded(here, visitor, room_for=4096)
+            stack.callback(deaf.close)
+            assert status == 101
+            deaf.sendall(text(type="session_init", session_id=session) + 40 * text(type="resume", reply_id=long))
+
+            reply = asked(asking, "!stream words=500 delay=0.02")
+            ends = [socket.events(reply)[-1] for socket in (asking, watching)]
+
+            for socket, end in zip((asking, watching), ends, strict=True):
+                assert end["type"] == "reply.completed"
+                assert in_order(socket, reply)
+            eventually(lambda: is_reset(deaf))
+            assert asking.events(asked(asking, "Hello"))[-1]["message"]["content"] == "Echo: Hello"
+
+    def test_a_client_that_stands_still_is_given_up(self) -> None:
+        """The system still takes what is sent to it, and nothing answers the pings."""
+        with serving(ping=0.5) as server:
+            client = subprocess.Popen(
+                [sys.executable, "-c", _CLIENT, f"ws://127.0.0.1:{server.port}/echo"], stdout=subprocess.PIPE
+            )
+            assert client.stdout is not None
+            with client, client.stdout:
+                assert client.stdout.readline() == b"connected\n"
+                before = server.files()
+
+                client.send_signal(signal.SIGSTOP)
+
+                eventually(lambda: server.count() == 0)
+                eventually(lambda: server.files() < before)
+                client.kill()
+
+    def test_a_flood_on_every_process_ends_with_1008_and_disturbs_nobody(self, shared: Installation) -> None:
+        with ExitStack() as stack:
+            calm = [stack.enter_context(chatting(web.visitor())) for web in shared.webs * 2]
+            floods = [upgraded(web, web.visitor())[0] for web in shared.webs * 4]
+            for socket in calm:
+                socket.ask("session_init", "session_ready")
+
+            for raw in floods:
+                stack.callback(raw.close)
+                raw.sendall(300 * text(type="ping"))
+
+            replies = [asked(socket, "Hello") for socket in calm]
+            for socket, reply in zip(calm, replies, strict=True):
+                assert socket.events(reply)[-1]["type"] == "reply.completed"
+            for raw in floods:
+                assert b"\x03\xf0Too many frames." in rest(raw)  # 1008
+
+
+def test_ten_messages_a_minute_are_ten_on_all_sockets_of_all_processes(install: Install) -> None:
+    installation = install(PARLEY_RATE_SOCKET_MESSAGE="10/minute", PARLEY_RATE_ASK_VISITOR="30/hour")
+    for _ in range(2):
+        installation.web("--workers", "2")
+    visitor = installation.webs[0].visitor()
+    together = Barrier(8)
+
+    def talk(socket: ChatSocket) -> list[Frame]:
+        answers = []
+        together.wait()
+        for number in range(5):
+            socket.send("message", id=str(number), content=f"Message {number}", on_conflict="interrupt")
+            while (answer := socket.receive()).get("id") != str(number):
+                pass
+            answers.append(answer)
+        return answers
+
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(chatting(installation.at(web, visitor))) for _ in range(4) for web in installation.webs
+        ]
+        for socket in sockets:
+            conversation = visitor.conversation()
+            socket.ask("session_init", "session_ready", conversation_id=conversation)
+        with ThreadPoolExecutor(8) as pool:
+            answers = [answer for answers in pool.map(talk, sockets) for answer in answers]
+
+    accepted = [answer for answer in answers if answer["type"] == "accepted"]
+    refused = Counter(answer["error_code"] for answer in answers if answer["type"] == "error")
+    limited = [answer for answer in answers if answer.get("error_code") == "rate_limited"]
+    assert len(accepted) == 10, refused
+    assert all(0 < answer["retry_after"] <= 60 for answer in limited)
+
+
+_CLIENT = """
+import sys
+from websockets.sync.client import connect
+with connect(sys.argv[1]) as connection:
+    print("connected", flush=True)
+    connection.recv()
+"""
 
 
 def asked(socket: ChatSocket, content: str, **members: object) -> str:
@@ -237,6 +475,74 @@ def whole(before: ChatSocket, after: ChatSocket, reply: str) -> str:
     assert [event["seq"] for event in events] == list(range(len(events)))
     assert [event["type"] for event in events if event["type"] in TERMINAL] == [events[-1]["type"]]
     return "".join(event["text"] for event in events if event["type"] == "reply.delta")
+
+
+def upgraded(web: ParleyProcess, client: Client, *, room_for: int | None = None) -> tuple[Socket, int]:
+    """A bare socket after an upgrade request, and the answer's status; `room_for` so many unread bytes or so."""
+    raw = Socket()
+    raw.settimeout(60)
+    if room_for is not None:
+        raw.setsockopt(SOL_SOCKET, SO_RCVBUF, room_for)
+    raw.connect(("127.0.0.1", web.port))
+    raw.sendall(
+        b"GET /ws/chat/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Authorization: Bearer " + client.token.encode() + b"\r\n\r\n"
+    )
+    return raw, int(raw.recv(12).split()[1])
+
+
+def text(**members: object) -> bytes:
+    """A client's frame."""
+    return frame(TEXT, json.dumps(members).encode())
+
+
+def told(raw: Socket, kind: str) -> None:
+    """Read until a frame of a type has begun."""
+    seen = b""
+    while f'"type":"{kind}"'.encode() not in seen:
+        more = raw.recv(65536)
+        assert more, seen
+        seen += more
+
+
+def rest(raw: Socket) -> bytes:
+    """All that comes until the connection has ended."""
+    seen = b""
+    with suppress(ConnectionResetError):
+        while more := raw.recv(65536):
+            seen += more
+    return seen
+
+
+def is_reset(raw: Socket) -> bool:
+    """Whether the server has cut the connection off, without reading anything from it."""
+    watching = poll()
+    watching.register(raw, 0)  # Errors are always told of.
+    return any(event & POLLERR for _, event in watching.poll(0))
+
+
+def with_room(web: ParleyProcess, client: Client) -> bool:
+    raw, status = upgraded(web, client)
+    raw.close()
+    return status == 101
+
+
+def files(process: int) -> int:
+    """How many files it has open."""
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
+
+
+def memory(process: int) -> int:
+    """How many kilobytes are its own."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def topics(installation: Installation) -> int:
+    """How many are subscribed to."""
+    with Redis.from_url(str(installation.settings["PARLEY_REDIS_URL"])) as redis:
+        return len(redis.pubsub_channels(f"{installation.settings['PARLEY_REDIS_PREFIX']}topic:*"))
 
 
 def hear_each_other(sockets: list[ChatSocket]) -> None:

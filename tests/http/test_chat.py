@@ -52,6 +52,25 @@ def test_a_timeout_answers_with_the_text_so_far_and_the_reply_goes_on(visitor: C
     assert details["retry"]["reply"] == f"/api/v1/replies/{details['reply_id']}"
 
 
+def test_who_asks_again_what_is_being_answered_waits_with_the_first(visitor: Client) -> None:
+    """As browsers do by themselves after a 408 on a connection that they had used before."""
+    question = {"question": "!stream words=30 delay=0.1", "timeout": 1}
+
+    first = visitor.error("POST", "/chat/timeout/", question)
+    again = visitor.data("POST", "/chat/timeout/", {**question, "timeout": 30})
+
+    assert again["reply_id"] == first["details"]["reply_id"]
+    assert visitor.data("GET", "/chat/history/")["total"] == 2
+
+
+def test_a_refused_question_makes_no_visitor(parley: ParleyProcess) -> None:
+    for body in ({"question": ""}, {"question": "x", "context_type": "nobody"}, {"question": "x" * 5001}):
+        answer = httpx.post(f"{parley.url}/api/v1/chat/", json=body)
+
+        assert answer.status_code == 422
+        assert "parley_visitor" not in answer.cookies
+
+
 def test_an_answer_in_time_is_no_timeout(visitor: Client) -> None:
     chat = visitor.data("POST", "/chat/timeout/", {"question": "Quick", "timeout": 30})
 

@@ -100,6 +100,31 @@ def test_the_visitors_thread_goes_on_in_the_users_own_session(parley: ParleyProc
     assert visitor.data("GET", "/chat/history/")["items"] == []
 
 
+def test_a_users_own_thread_stays_where_it_is_when_they_have_one_already(parley: ParleyProcess) -> None:
+    user = new_user(parley)
+    user.data("POST", "/chat/", {"question": "Mine"})
+    visitor = parley.visitor()
+    visitor.data("POST", "/chat/", {"question": "The visitor's"})
+
+    user.data("POST", "/visitors/claim", {"token": visitor.token})
+    user.data("POST", "/chat/", {"question": "Mine too"})
+
+    history = user.data("GET", "/chat/history/")["items"]
+    assert [message["content"] for message in history] == ["Mine", "Echo: Mine", "Mine too", "Echo: Mine too"]
+    assert user.data("GET", "/conversations")["total"] == 2
+
+
+def test_the_cookie_of_another_visitor_stays(parley: ParleyProcess) -> None:
+    user, visitor = new_user(parley), parley.visitor()
+    with httpx.Client(base_url=f"{parley.url}/api/v1") as browser:
+        browser.post("/visitors")
+        as_user = {"Authorization": f"Bearer {user.token}"}
+
+        browser.post("/visitors/claim", json={"token": visitor.token}, headers=as_user)
+
+        assert "parley_visitor" in browser.cookies
+
+
 def test_more_rooms_than_one_may_have_are_not_taken(parley: ParleyProcess) -> None:
     visitor, user = parley.visitor(), new_user(parley)
     for client, count in ((user, 49), (visitor, 2)):

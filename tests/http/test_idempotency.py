@@ -114,6 +114,16 @@ def test_a_replay_streams_the_same_reply_from_its_beginning(visitor: Client) -> 
     assert len(visitor.messages(conversation)) == 2
 
 
+@pytest.mark.parametrize("name", ['"\\ud800"', "1180591620717411303424", "[" * 300 + "]" * 300])
+def test_what_not_every_json_holds_is_refused_as_it_is_without_a_key(visitor: Client, name: str) -> None:
+    headers = {"Authorization": f"Bearer {visitor.token}", "Content-Type": "application/json", "Idempotency-Key": "k"}
+    body = f'{{"name": "x", "metadata": {{"a": {name}}}}}'
+
+    answer = visitor.http.post("/rooms", content=body, headers=headers)
+
+    assert (answer.status_code, list(answer.json()["error"]["details"]["fields"])) == (422, ["metadata"])
+
+
 def test_a_key_may_be_quoted(visitor: Client) -> None:
     bare = keyed(visitor, "8e03978e", "/rooms", {"name": "x"})
     quoted = keyed(visitor, '"8e03978e"', "/rooms", {"name": "x"})

@@ -297,6 +297,13 @@ class TestSigningIn:
 
         assert browser.error("GET", "/me", headers={"Authorization": header})["error_code"] == "token_invalid"
 
+    def test_a_visitor_is_known_by_its_cookie_whatever_else_is_stale(self, browser: Client) -> None:
+        visitor = browser.data("POST", "/visitors")["id"]
+
+        again = browser.data("POST", "/visitors", headers={"Authorization": "Bearer stale"})
+
+        assert again["id"] == visitor
+
     def test_a_stale_cookie_is_named_and_not_replaced_by_the_next(
         self, embedded: ParleyProcess, browser: Client
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -213,6 +214,23 @@ def test_a_closed_session_takes_no_more_questions(visitor: Client) -> None:
     assert (closed["status"], closed["close_reason"]) == ("closed", "closed")
     assert again["closed_at"] == closed["closed_at"]
     assert (error["status_code"], error["error_code"]) == (409, "session_closed")
+
+
+def test_who_is_no_longer_an_admin_has_nothing_left_of_their_sessions_with_others(parley: ParleyProcess) -> None:
+    owner, name = parley.visitor(), f"admin-{uuid4()}"
+    admin, former = parley.user(name, "admin"), parley.user(name)
+    session = admin.data("POST", "/sessions", {"room_id": owner.room()})["id"]
+    admin.data("POST", f"/sessions/{session}/messages?wait=30", {"content": "May I help?"})
+
+    for method, path, body in [
+        ("POST", "messages", {"content": "May I still?"}),
+        ("POST", "reset", {}),
+        ("POST", "stop", None),
+        ("GET", "history", None),
+        ("DELETE", "history?scope=memory", None),
+    ]:
+        assert former.call(method, f"/sessions/{session}/{path}", body).status_code == 403, path
+    assert owner.data("GET", "/conversations")["items"][0]["message_count"] == 2
 
 
 def test_a_session_of_a_deleted_place_says_so(visitor: Client) -> None:

@@ -229,6 +229,31 @@ def test_a_session_that_is_closed_elsewhere_is_told(visitor: Client) -> None:
         assert socket.expect("session_closed")["reason"] == "closed"
 
 
+def test_a_fresh_session_is_not_ended_by_the_end_of_the_one_that_it_follows(visitor: Client) -> None:
+    with chatting(visitor) as socket:
+        before = socket.ask("session_init", "session_ready")["session"]["id"]
+        fresh = socket.ask("session_init", "session_ready", fresh=True)["session"]["id"]
+
+        reply_id = socket.ask("message", "accepted", content="Still there?")["reply"]["id"]
+        socket.events(reply_id)
+
+        assert fresh != before
+        assert [frame["type"] for frame in socket.seen].count("session_closed") == 0
+
+
+def test_what_cannot_be_resumed_keeps_nobody_from_the_live_reply(visitor: Client) -> None:
+    session = visitor.data("POST", "/sessions", {})["id"]
+    path, question = f"/sessions/{session}/messages", {"content": "!stream words=20 delay=0.05"}
+    live = visitor.data("POST", path, question)["reply"]["id"]
+
+    with chatting(visitor) as socket:
+        gone = {"reply_id": str(uuid.uuid4()), "after": 3}
+        socket.ask("session_init", "session_ready", session_id=session, resume=gone)
+
+        assert socket.refused("ping")["error_code"] == "reply_not_found"
+        assert socket.events(live)[-1]["type"] == "reply.completed"
+
+
 def test_a_message_that_is_sent_again_after_a_lost_connection_is_the_same(visitor: Client) -> None:
     key = str(uuid.uuid4())
     with chatting(visitor) as socket:
@@ -277,6 +302,7 @@ def test_a_second_question_meanwhile_is_refused_or_interrupts(socket: ChatSocket
         ('{"type": "message", "content": "x", "agent": "nobody"}', "agent"),
         ('{"type": "message", "content": "x", "colour": "red"}', "colour"),
         ('{"type": "message", "content": "x", "key": ""}', "key"),
+        ('{"type": "message", "content": "x", "key": "\\u0000"}', "key"),
         ('{"type": "typing", "is_typing": "perhaps"}', "is_typing"),
         ('{"type": "resume", "reply_id": "x"}', "reply_id"),
         ('{"type": "resume", "reply_id": "00000000-0000-7000-8000-000000000000", "after": -2}', "after"),

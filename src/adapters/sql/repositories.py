@@ -244,7 +244,7 @@ class SqlDeletions:
         self._kept.add(deletion)
 
     def get(self, deletion_id: UUID) -> Deletion:
-        deletion = self._kept.session.get(Deletion, deletion_id, with_for_update=True)
+        deletion = self._kept.session.get(Deletion, deletion_id)
         if deletion is None:
             raise NotFound("deletion", deletion_id)
         return deletion
@@ -278,6 +278,9 @@ class SqlSessions:
 
     def peek(self, session_id: UUID) -> Session | None:
         return self._kept.get(Session, session_id, lock=False)
+
+    def hand_over(self, owner: str, to: str) -> None:
+        self._kept.session.execute(update(sessions).where(sessions.c.owner == owner).values(owner=to))
 
     def unclosed(self, owner: str) -> Sequence[Session]:
         self._kept.take_turns(f"sessions of {owner}")

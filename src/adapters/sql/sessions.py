@@ -38,7 +38,8 @@ class SqlSessionReader:
         mine = select(sessions).where(sessions.c.owner == principal.key, sessions.c.binding == OWN)
         with self._database.glancing() as connection:
             newest = mine.order_by(sessions.c.created_at.desc(), sessions.c.id.desc()).limit(1)
-            found = connection.execute(newest).one_or_none()
+            unclosed = connection.execute(mine.where(sessions.c.closed_at.is_(None))).one_or_none()
+            found = unclosed or connection.execute(newest).one_or_none()
         return session_document(cast(Session, found), self._now()) if found is not None else None
 
     def sessions(self, principal: Principal, *, is_open: bool | None, page: Page) -> Document:

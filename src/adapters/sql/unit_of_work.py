@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm.util import identity_key
 
 from adapters.sql.engine import Database, translated
@@ -25,7 +25,7 @@ from adapters.sql.repositories import (
     SqlVisitors,
 )
 from adapters.sql.snapshots import conversation_snapshot, message_snapshot
-from adapters.sql.tables import deletions, messages, outbox, replies, sessions
+from adapters.sql.tables import conversations, deletions, messages, outbox, replies, rooms
 from application.ports.persistence import RecordedEvent, Snapshot
 from domain.conversations import Conversation
 from domain.events import Event, MessageChanged, MessagePosted, MessageSuperseded
@@ -98,8 +98,17 @@ class SqlUnitOfWork:
         ]
 
     def hand_over(self, owner: str, to: str) -> None:
-        for table in (messages, replies, deletions, sessions):
-            self._connection.execute(update(table).where(table.c.owner == owner).values(owner=to))
+        # Looked for in the owner's rooms and conversations: messages and replies have no index of their owners.
+        spoken_in = select(conversations.c.id).where(conversations.c.owner == owner)
+        said = select(messages.c.id).where(messages.c.conversation_id.in_(spoken_in))  # An answer has its reply's id.
+        live = select(conversations.c.live_reply_id).where(conversations.c.owner == owner)
+        owned_rooms = select(rooms.c.id).where(rooms.c.owner == owner)
+        for table, theirs in (
+            (messages, messages.c.conversation_id.in_(spoken_in)),
+            (replies, replies.c.id.in_(said.union_all(live))),
+            (deletions, deletions.c.subject_id.in_(spoken_in.union_all(owned_rooms))),
+        ):
+            self._connection.execute(update(table).where(theirs, table.c.owner == owner).values(owner=to))
 
     def _known_of(self, event: Event) -> Sequence[Snapshot]:
         """Those entities of this transaction that an event of a conversation is about."""

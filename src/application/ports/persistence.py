@@ -139,7 +139,7 @@ class Deletions(Protocol):
     def add(self, deletion: Deletion) -> None: ...
 
     def get(self, deletion_id: UUID) -> Deletion:
-        """The deletion. Raises NotFound."""
+        """The deletion, not locked: what it took is. Raises NotFound."""
         ...
 
 
@@ -164,6 +164,10 @@ class Sessions(Protocol):
 
     def peek(self, session_id: UUID) -> Session | None:
         """The session as last committed, whoever owns it."""
+        ...
+
+    def hand_over(self, owner: str, to: str) -> None:
+        """Give all of an owner's to another one, who must have none open in the same places."""
         ...
 
     def unclosed(self, owner: str) -> Sequence[Session]:
@@ -239,9 +243,9 @@ class UnitOfWork(Protocol):
     def answers(self) -> OnceAnswered: ...
 
     def hand_over(self, owner: str, to: str) -> None:
-        """Give messages, replies, deletions and sessions of `owner` to another one.
+        """Give the messages, replies and deletions of `owner` to another one.
 
-        Rooms and conversations are entities and change hands by themselves.
+        Rooms and conversations are entities and change hands by themselves, after that.
         """
         ...
 
@@ -369,7 +373,10 @@ class SessionReader(Protocol):
         ...
 
     def own(self, principal: Principal) -> Document | None:
-        """The last one that was bound to neither a room nor a conversation, open or not; None without any."""
+        """The one that is bound to neither a room nor a conversation: the last one when none is open; None without any.
+
+        A visitor's that was claimed may be newer than the one that is open.
+        """
         ...
 
     def sessions(self, principal: Principal, *, is_open: bool | None, page: Page) -> Document:

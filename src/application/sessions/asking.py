@@ -57,7 +57,8 @@ class AskInSessionHandler:
         with self.start_work() as work:
             session = work.sessions.get(command.session_id, for_=command.principal)
             session.touch(self.lifetime, self.now())
-            conversation = conversation_of(work, session) or self._started(work, session, command.principal)
+            spoken_in = conversation_of(work, session, command.principal)
+            conversation = spoken_in or self._started(work, session, command.principal)
             question, reply = conversation.ask(
                 command.content,
                 message_id=self.new_id(),

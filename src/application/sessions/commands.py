@@ -15,7 +15,7 @@ from application.replies.ending import CancelReply, CancelReplyHandler
 from domain.agents import Agents
 from domain.conversations import Conversation
 from domain.errors import NotFound
-from domain.identity import SYSTEM, Principal
+from domain.identity import Principal
 from domain.limits import Limits
 from domain.sessions import CloseReason, Lifetime, Session, binding_to
 
@@ -72,7 +72,8 @@ class OpenSessionHandler:
                     session.close(CloseReason.CLOSED, self.now())
                 self._make_place([each for each in unclosed if each is not session])
                 work.flush()  # The closed one makes way for the new one.
-                session = self._opened(command, binding, _where_to_go_on(work, command, binding))
+                last = session or work.sessions.latest(owner, binding)
+                session = self._opened(command, binding, _where_to_go_on(work, command, last))
                 work.sessions.add(session)
             work.answers.keep(command.once, {"is_new": is_new, **session_document(session, self.now())})
             work.commit()
@@ -106,15 +107,12 @@ def _require_place(work: UnitOfWork, command: OpenSession) -> None:
         work.conversations.get(command.conversation_id, for_=command.principal)
 
 
-def _where_to_go_on(work: UnitOfWork, command: OpenSession, binding: str) -> UUID | None:
+def _where_to_go_on(work: UnitOfWork, command: OpenSession, last: Session | None) -> UUID | None:
     if command.conversation_id is not None:
         return command.conversation_id
-    last = work.sessions.latest(command.principal.key, binding)
-    if last is not None and last.conversation_id is not None:
-        try:
-            return work.conversations.get(last.conversation_id, for_=SYSTEM).id
-        except NotFound:
-            pass
+    spoken_in = conversation_of(work, last, command.principal) if last is not None else None
+    if spoken_in is not None:
+        return spoken_in.id
     return work.conversations.latest_in(command.room_id) if command.room_id is not None else None
 
 
@@ -231,7 +229,7 @@ class ResetSessionHandler:
         with self.start_work() as work:
             session = work.sessions.get(command.session_id, for_=command.principal)
             session.touch(self.lifetime, self.now())
-            conversation = conversation_of(work, session)
+            conversation = conversation_of(work, session, command.principal)
             if conversation is not None:
                 conversation.forget(command.agent, self.agents)
             elif command.agent is not None:
@@ -253,7 +251,7 @@ class StopSessionHandler:
     def __call__(self, command: InSession) -> Document | None:
         with self.start_work() as work:
             session = work.sessions.get(command.session_id, for_=command.principal)
-            conversation = conversation_of(work, session)
+            conversation = conversation_of(work, session, command.principal)
         if conversation is None or conversation.live_reply_id is None:
             return None
         return self.cancel(CancelReply(principal=command.principal, reply_id=conversation.live_reply_id))
@@ -281,7 +279,8 @@ class ClearHistoryHandler:
     """Clears a session's history: how many messages were cleared.
 
     What is stored is deleted softly, with its conversation, which can be restored; the next question begins
-    another one. Raises NotFound or Forbidden.
+    another one. Raises NotFound or Forbidden, or Conflict when what agents remember of a session that is over is to
+    be cleared, and nothing else.
     """
 
     start_work: StartWork
@@ -291,13 +290,16 @@ class ClearHistoryHandler:
     def __call__(self, command: ClearHistory) -> int:
         with self.start_work() as work:
             session = work.sessions.get(command.session_id, for_=command.principal)
-            conversation = conversation_of(work, session)
+            conversation = conversation_of(work, session, command.principal)
         if conversation is None:
             return 0
         if command.scope is Scope.MEMORY:
             self.reset(ResetSession(principal=command.principal, session_id=command.session_id))
             return conversation.message_count
-        deletion = self.delete(DeleteConversation(principal=command.principal, conversation_id=conversation.id))
+        try:
+            deletion = self.delete(DeleteConversation(principal=command.principal, conversation_id=conversation.id))
+        except NotFound:
+            return 0  # Somebody else has deleted it at this very moment.
         return deletion.message_count
 
 
@@ -322,11 +324,14 @@ class CloseExpiredSessions:
                 return closed
 
 
-def conversation_of(work: UnitOfWork, session: Session) -> Conversation | None:
-    """Where the session speaks; None before its first question, and when that conversation was deleted."""
+def conversation_of(work: UnitOfWork, session: Session, principal: Principal) -> Conversation | None:
+    """Where the session speaks; None before its first question, and when that conversation was deleted.
+
+    Raises Forbidden when it is not the principal's (any more): who was an admin may still have sessions with others.
+    """
     if session.conversation_id is None:
         return None
     try:
-        return work.conversations.get(session.conversation_id, for_=SYSTEM)
+        return work.conversations.get(session.conversation_id, for_=principal)
     except NotFound:
         return None

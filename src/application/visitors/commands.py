@@ -81,21 +81,21 @@ class ClaimVisitorHandler:
         if user.kind is not PrincipalKind.USER or visitor.kind is not PrincipalKind.VISITOR:
             raise Forbidden("Only a signed-in user can claim what a visitor has.")
         now = self.now()
-        with self.start_work() as work:
-            sittings = work.sessions.unclosed(visitor.key)
+        with self.start_work() as work:  # Sessions are locked before rooms, and these before conversations.
+            for session in work.sessions.unclosed(visitor.key):
+                session.close(CloseReason.CLOSED, now)
+            work.flush()  # The user may have sessions in the same places.
+            work.sessions.hand_over(visitor.key, user.key)
             rooms = work.rooms.of(visitor.key)
             has = work.rooms.count(user.key)
             for number, room in enumerate(room for room in rooms if room.deletion_id is None):
                 room.require_place(has + number, self.limits)
             conversations = work.conversations.of(visitor.key)
-            for session in sittings:
-                session.close(CloseReason.CLOSED, now)
+            work.hand_over(visitor.key, user.key)
             for room in rooms:
                 room.hand_over(user.key, now)
             for conversation in conversations:
                 conversation.hand_over(user.key, now)
-            work.flush()
-            work.hand_over(visitor.key, user.key)
             work.visitors.claim(UUID(visitor.id), by=user.key, now=now)
             work.commit()
         shown = sum(room.deletion_id is None for room in rooms)

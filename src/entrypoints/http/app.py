@@ -92,7 +92,7 @@ def create_app(
         identity.blueprint(),
         rooms.blueprint(application),
         sessions.blueprint(application),
-        chat.blueprint(application, settings.reply_timeout),
+        chat.blueprint(application, settings.limits, settings.reply_timeout),
         conversations.blueprint(application),
         messages.blueprint(application),
         replies.blueprint(application),

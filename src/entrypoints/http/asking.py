@@ -10,9 +10,9 @@ from marshmallow import Schema, fields, validate
 
 from application.conversations.asking import OnConflict
 from application.facade import Application
-from application.ports.persistence import Document, Once
+from application.ports.persistence import Document, MessagePage, Once
 from application.replies.watching import WatchReply
-from domain.errors import ReplyTimeout
+from domain.errors import Conflict, ReplyTimeout
 from domain.rate_limits import Action
 from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
@@ -44,14 +44,14 @@ class AskedOut(Schema):
     reply = fields.Nested(ReplyOut, required=True)
 
 
-def asked(app: Application, post: Callable[[Once | None], Document], wait: int | None) -> Response:
-    """Post a question, and answer with it and its reply, `{message, reply}`.
+def asked(app: Application, post: Callable[[Once | None], Document], body: Document, wait: int | None) -> Response:
+    """Post the question in `body`, and answer with it and its reply, `{message, reply}`.
 
     202 at once; with `Accept: text/event-stream` the reply's events; with `wait` 200 and the finished reply, or
     408 with the text so far while the reply goes on. What an idempotency key stands for is waited for or
     streamed just so.
     """
-    document = creating(app, post, Action.ASK)
+    document = creating(app, post, Action.ASK) if wait is None else waited_for(app, post, body["content"])
     reply = document["reply"]
     where = {"Location": f"/api/v1/replies/{reply['id']}"}
     watching = WatchReply(principal=principal(), reply_id=UUID(str(reply["id"])))
@@ -62,8 +62,27 @@ def asked(app: Application, post: Callable[[Once | None], Document], wait: int |
     finished = app.replies.watch.wait(watching, within=wait)
     if ReplyStatus(finished["status"]).is_live:
         raise ReplyTimeout(
-            f"The reply is not finished after {wait} seconds. It goes on: fetch or watch it.",
+            f"The reply is not finished after {wait} s. It goes on: fetch or watch it.",
             message=document["message"],
             reply=finished,
         )
     return data({"message": document["message"], "reply": finished}, 200, where)
+
+
+def waited_for(app: Application, post: Callable[[Once | None], Document], content: str) -> Document:
+    """Post a question that is then waited for: `{message, reply}`.
+
+    Who asks what is being answered already joins the wait. Browsers send a request once more by themselves that is
+    answered with 408 on a connection that they had used before (RFC 9110, section 15.5.9).
+    """
+    try:
+        return creating(app, post, Action.ASK)
+    except Conflict as conflict:
+        if conflict.slug != "reply_in_progress":
+            raise
+        reply = app.read.reply(UUID(str(conflict.details["reply_id"])), principal())
+        before = MessagePage(before=reply["position"], limit=1)
+        asked = app.read.messages(UUID(str(reply["conversation_id"])), principal(), before)["items"]
+        if not asked or asked[0]["content"] != content.strip():
+            raise
+        return {"message": asked[0], "reply": reply}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from flask import Flask, Response, current_app, g, request
 
@@ -121,15 +123,13 @@ def subprotocol() -> str | None:
 
 def known_visitor(application: Application) -> Principal | None:
     """The visitor that the caller is already, whoever is signed in; None if there is none any more."""
-    try:
-        token = bearer()
-        known = application.tokens.verify(token) if token is not None else None
-        if known is None or known.principal.kind is not PrincipalKind.VISITOR:
-            cookie = request.cookies.get(COOKIES[PrincipalKind.VISITOR])
-            known = application.tokens.verify(cookie) if cookie is not None else None
-    except Unauthenticated:
-        return None  # A token that is no longer good is what one comes to POST /visitors to replace.
-    return known.principal if known is not None and known.principal.kind is PrincipalKind.VISITOR else None
+    for told in bearer, partial(request.cookies.get, COOKIES[PrincipalKind.VISITOR]):
+        with suppress(Unauthenticated):  # What is no longer good is what one comes to POST /visitors to replace.
+            token = told()
+            known = application.tokens.verify(token).principal if token is not None else None
+            if known is not None and known.kind is PrincipalKind.VISITOR:
+                return known
+    return None
 
 
 def refuse_other_sites() -> None:

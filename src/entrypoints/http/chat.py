@@ -17,19 +17,17 @@ from application.replies.watching import WatchReply
 from application.sessions.asking import AskInSession
 from application.sessions.commands import ClearHistory, OpenSession, Scope
 from domain.errors import Invalid, NotFound, ReplyTimeout
-from domain.rate_limits import Action
+from domain.limits import Limits
 from domain.replies import ReplyStatus
 from entrypoints.http import auth
 from entrypoints.http.answers import data
+from entrypoints.http.asking import waited_for
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import MessageListQuery
-from entrypoints.http.once import creating, idempotent
+from entrypoints.http.once import idempotent
 from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped, paged
 from entrypoints.http.sessions import ClearedOut, history_of
 from entrypoints.http.visitors import VisitorOut, remembered, shown, welcomed
-
-_NAMES = {"content": "question", "agent": "context_type"}
-"""What a question's fields are called here."""
 
 
 class ChatBody(Request):
@@ -69,7 +67,7 @@ class ChatOut(Schema):
     visitor = fields.Nested(VisitorOut)
 
 
-def blueprint(app: Application, reply_timeout: float) -> Blueprint:
+def blueprint(app: Application, limits: Limits, reply_timeout: float) -> Blueprint:
     """The routes of the one-call chat, over `app`; an answer takes `reply_timeout` seconds at most."""
     routes = Blueprint("chat", __name__, url_prefix="/chat", description="Question and answer in one call.")
 
@@ -79,7 +77,7 @@ def blueprint(app: Application, reply_timeout: float) -> Blueprint:
     @routes.response(200, enveloped(ChatOut))
     def chat(body: dict[str, Any]) -> Response:
         """Ask, and wait for the answer."""
-        return _answered(app, body, reply_timeout + 5)
+        return _answered(app, limits, body, reply_timeout + 5)
 
     @routes.post("/timeout/")
     @idempotent(routes)
@@ -87,7 +85,7 @@ def blueprint(app: Application, reply_timeout: float) -> Blueprint:
     @routes.response(200, enveloped(ChatOut))
     def chat_with_timeout(body: dict[str, Any]) -> Response:
         """Ask, and wait for so many seconds; 408 with the text so far when they are over, while the reply goes on."""
-        return _answered(app, body, body["timeout"])
+        return _answered(app, limits, body, body["timeout"])
 
     @routes.get("/history/")
     @routes.arguments(MessageListQuery(), location="query")
@@ -109,16 +107,22 @@ def blueprint(app: Application, reply_timeout: float) -> Blueprint:
     return routes
 
 
-def _answered(app: Application, body: dict[str, Any], within: float) -> Response:
+def _answered(app: Application, limits: Limits, body: dict[str, Any], within: float) -> Response:
+    # Whoever asks what cannot be answered does not become a visitor by it.
+    limits.text("question", body["question"], limits.message)
+    try:
+        app.agents.named(body["context_type"])
+    except Invalid as invalid:
+        raise invalid.renamed({"agent": "context_type"}) from None
     if body["project_id"] is not None:
         raise NotFound("project", body["project_id"])
     visitor = _introduced(app)
-    document = creating(app, lambda once: _posted(app, body, once), Action.ASK)
+    document = waited_for(app, lambda once: _posted(app, body, once), body["question"])
     reply_id = UUID(str(document["reply"]["id"]))
     reply = app.replies.watch.wait(WatchReply(principal=principal(), reply_id=reply_id), within=within)
     if ReplyStatus(reply["status"]).is_live:
         raise ReplyTimeout(
-            f"The answer is not finished after {within:g} seconds. It goes on.",
+            f"The answer is not finished after {within:g} s. It goes on.",
             text=reply["text"],
             reply_id=str(reply_id),
             conversation_id=str(reply["conversation_id"]),
@@ -144,10 +148,7 @@ def _posted(app: Application, body: dict[str, Any], once: Once | None) -> Docume
         on_conflict=body["on_conflict"],
         once=once,
     )
-    try:
-        return asked_document(*app.sessions.ask(question))
-    except Invalid as invalid:
-        raise invalid.renamed(_NAMES) from None
+    return asked_document(*app.sessions.ask(question))
 
 
 def _introduced(app: Application) -> Document:

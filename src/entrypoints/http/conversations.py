@@ -161,7 +161,7 @@ def blueprint(app: Application) -> Blueprint:
         """
         question = AskQuestion(principal=principal(), conversation_id=conversation_id, **body)
         return asked(
-            app, lambda once: asked_document(*app.conversations.ask(replace(question, once=once))), query["wait"]
+            app, lambda once: asked_document(*app.conversations.ask(replace(question, once=once))), body, query["wait"]
         )
 
     return routes

@@ -60,7 +60,9 @@ def blueprint(app: Application) -> Blueprint:
         the finished reply, or 408 with the text so far while the reply goes on.
         """
         question = EditQuestion(principal=principal(), message_id=message_id, **body)
-        return asked(app, lambda once: asked_document(*app.messages.edit(replace(question, once=once))), query["wait"])
+        return asked(
+            app, lambda once: asked_document(*app.messages.edit(replace(question, once=once))), body, query["wait"]
+        )
 
     @routes.post("/<id:message_id>/select")
     @routes.response(200, enveloped(ConversationOut))

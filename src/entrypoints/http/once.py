@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import orjson
 from flask import Flask, Response, g, request
 from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, Schema, fields
@@ -96,5 +96,13 @@ def _once() -> Once | None:
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
         raise Invalid({_HEADER: "Must be 1 to 255 printable ASCII characters."})
-    wanted = orjson.dumps([request.method, request.path, request.get_json(silent=True)], option=orjson.OPT_SORT_KEYS)
-    return Once(principal().key, key, hashlib.sha256(wanted).hexdigest(), uuid4())
+    return Once(principal().key, key, _fingerprint(), uuid4())
+
+
+def _fingerprint() -> str:
+    """Of all that is wanted, also where it is refused later: not every JSON is what Parley keeps."""
+    try:
+        wanted = json.dumps([request.method, request.path, request.get_json(silent=True)], sort_keys=True)
+    except RecursionError:
+        raise Invalid({"body": "Must not be nested so deeply."}) from None
+    return hashlib.sha256(wanted.encode()).hexdigest()

@@ -163,7 +163,9 @@ def blueprint(app: Application) -> Blueprint:
     def ask_in_session(query: dict[str, Any], body: dict[str, Any], session_id: UUID) -> Response:
         """Ask in a session, as in a conversation; the session's context reaches the agent."""
         question = AskInSession(principal=principal(), session_id=session_id, **body)
-        return asked(app, lambda once: asked_document(*app.sessions.ask(replace(question, once=once))), query["wait"])
+        return asked(
+            app, lambda once: asked_document(*app.sessions.ask(replace(question, once=once))), body, query["wait"]
+        )
 
     @routes.patch("/<id:session_id>/context")
     @routes.arguments(ContextBody())

@@ -13,7 +13,7 @@ from application.ports.persistence import Document
 from application.ports.runtime import VerifiedToken
 from application.visitors.commands import ClaimVisitor, Welcome
 from domain.errors import Invalid
-from domain.identity import Principal, PrincipalKind
+from domain.identity import PrincipalKind
 from domain.rate_limits import Action
 from entrypoints.http import auth
 from entrypoints.http.answers import data
@@ -66,15 +66,13 @@ def blueprint(app: Application) -> Blueprint:
         The visitor is told by its `token`, or by its cookie, which is removed.
         """
         auth.refuse_other_sites()
-        if body["token"] is not None:
-            visitor: Principal | None = app.tokens.verify(body["token"]).principal
-        else:
-            visitor = auth.known_visitor(app)
+        by_cookie = auth.known_visitor(app)
+        visitor = app.tokens.verify(body["token"]).principal if body["token"] is not None else by_cookie
         if visitor is None:
             raise Invalid({"token": "Send the visitor's token, or come with its cookie."})
         claimed = app.visitors.claim(ClaimVisitor(principal=auth.principal(), visitor=visitor))
         answer = data({"rooms": claimed.rooms, "conversations": claimed.conversations})
-        return auth.forget(answer, PrincipalKind.VISITOR)
+        return auth.forget(answer, PrincipalKind.VISITOR) if visitor == by_cookie else answer
 
     return routes
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -105,7 +106,7 @@ class Chat:
         self._turn = threading.Lock()  # held while a frame or a note is taken: one does not overtake the other
         self._following: dict[UUID, object] = {}
         self._told: deque[UUID] = deque(maxlen=_REMEMBERED)
-        self._notes: deque[Mapping[str, Any]] = deque(maxlen=_NOTES)
+        self._notes: deque[tuple[Session | None, Mapping[str, Any]]] = deque(maxlen=_NOTES)
         self._noting = threading.Lock()
         self._is_noting = False
         self._typing = (False, 0.0)
@@ -167,17 +168,17 @@ class Chat:
             return
         missed, self._may_have_missed = self._may_have_missed, False
         try:
-            session = self._app.sessions.touch(InSession(principal=self._principal, session_id=session.id))
-            _, live = self._recent(session) if missed else ([], None)
+            kept = self._app.sessions.touch(InSession(principal=self._principal, session_id=session.id))
+            _, live = self._recent(kept) if missed else ([], None)
         except (Conflict, Forbidden, NotFound) as over:
-            self._heard({"closed": "closed" if over.slug == "session_closed" else "expired"})
+            self._heard(session, {"closed": "closed" if over.slug == "session_closed" else "expired"})
             return
         except Unavailable:
             self._may_have_missed = missed
             raise
         self._touched_at = now
         if live is not None:
-            self._heard({"reply_id": str(live)})
+            self._heard(session, {"reply_id": str(live)})
 
     # Frames
 
@@ -213,10 +214,10 @@ class Chat:
             live_reply_id=live,
         )
         resume = frame["resume"]
-        if resume is not None:
-            self._follow(resume["reply_id"], resume["after"])
         if live is not None and (resume is None or resume["reply_id"] != live):
             self._follow(live, -1)
+        if resume is not None:  # Last, for it may be refused.
+            self._follow(resume["reply_id"], resume["after"])
 
     def _message(self, frame: dict[str, Any]) -> None:
         session = self._sitting()
@@ -274,8 +275,8 @@ class Chat:
                 principal=self._principal, session_id=mine.session_id, rating=frame["rating"], comment=frame["comment"]
             )
             self._app.sessions.rate(rating)
-        self._leave()
         closed = self._app.sessions.close(mine)
+        self._leave()
         self._say("session_closed", id=frame["id"], reason=closed.close_reason)
 
     def _ping(self, frame: dict[str, Any]) -> None:
@@ -283,12 +284,12 @@ class Chat:
 
     # Notes of what others do
 
-    def _heard(self, note: Mapping[str, Any]) -> None:
-        """Take a note down; may be called by anybody's thread, and returns at once."""
+    def _heard(self, sitting: Session | None, note: Mapping[str, Any]) -> None:
+        """Take down a note for a session; may be called by anybody's thread, and returns at once."""
         if note == MISSED:
             self._may_have_missed = True  # Looked at one after the other: it happens to all sockets at once.
             return
-        self._notes.append(note)
+        self._notes.append((sitting, note))
         with self._noting:
             if self._is_noting:
                 return
@@ -301,10 +302,10 @@ class Chat:
                 if not self._notes:
                     self._is_noting = False
                     return
-                note = self._notes.popleft()
+                sitting, note = self._notes.popleft()
             try:
                 with self._turn:
-                    if self._session is not None:
+                    if sitting is not None and sitting is self._session:  # Else it has left that one meanwhile.
                         self._tell(note)
             except (Closed, NotFound):
                 pass  # Nobody is there to be told any more, or nothing to be told of.
@@ -341,14 +342,18 @@ class Chat:
         self._leave()
         self._session = session
         self._touched_at = time.monotonic()
-        self._place.enter_context(self._app.topics.subscribe(session.id, self._heard))
+        self._listen(session.id)
         if session.conversation_id is not None:
             self._hear_of(session.conversation_id)
 
     def _hear_of(self, conversation_id: UUID) -> None:
         if conversation_id not in self._conversations:
             self._conversations.add(conversation_id)
-            self._place.enter_context(self._app.topics.subscribe(conversation_id, self._heard))
+            self._listen(conversation_id)
+
+    def _listen(self, topic: UUID) -> None:
+        """Hear the notes of a topic for as long as the session lasts."""
+        self._place.enter_context(self._app.topics.subscribe(topic, partial(self._heard, self._session)))
 
     def _sitting(self) -> Session:
         if self._session is None:

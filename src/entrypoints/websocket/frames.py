@@ -48,7 +48,11 @@ class Message(Frame):
     content = fields.String(required=True)
     agent = fields.String(load_default=None, allow_none=True)
     on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
-    key = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 255))
+    key = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"[ -~]{1,255}\Z", error="Must be 1 to 255 printable ASCII characters."),
+    )
 
 
 class Typing(Frame):
