@@ -14,7 +14,7 @@ import pytest
 from adapters.in_process.topics import InProcessTopics
 from adapters.redis.server import RedisServer
 from adapters.redis.topics import RedisTopics
-from application.ports.runtime import Topics
+from application.ports.runtime import MISSED, Topics
 from tests.servers import RedisServer as OwnServer
 from tests.servers import a_redis, missing_programs
 from tests.waiting import eventually
@@ -182,6 +182,23 @@ class TestWithoutRedis:
             own.start()
 
             connected(topics, elsewhere)
+
+    def test_who_may_have_missed_something_is_told_so_once_notes_come_again(self) -> None:
+        session = uuid4()
+        heard: Notes = []
+        with OwnServer() as own, closing(RedisServer(own.url)) as here, closing(RedisServer(own.url)) as there:
+            topics, elsewhere = RedisTopics(here), RedisTopics(there)
+            connected(topics, elsewhere)
+            with topics.subscribe(session, heard.append):
+                connected(topics, elsewhere)
+                assert heard == []
+
+                own.restart()
+
+                eventually(lambda: heard == [MISSED])
+                connected(topics, elsewhere)
+                elsewhere.publish(session, {"n": 1})
+                eventually(lambda: heard == [MISSED, {"n": 1}])
 
 
 def connected(one: Topics, other: Topics) -> None:
