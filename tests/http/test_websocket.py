@@ -157,6 +157,22 @@ def test_what_is_asked_over_http_is_heard_by_the_sockets(visitor: Client) -> Non
         assert socket.events(reply_id)[-1]["message"]["content"] == "Echo: From elsewhere"
 
 
+def test_another_branch_of_the_conversation_is_told(visitor: Client) -> None:
+    conversation = visitor.conversation()
+    visitor.answer(conversation, "First thought")
+    question = visitor.messages(conversation)[0]["id"]
+    with chatting(visitor) as socket:
+        socket.ask("session_init", "session_ready", conversation_id=conversation)
+
+        edited = visitor.data("POST", f"/messages/{question}/edit", {"content": "Second thought"})
+        changed = socket.expect("history_changed")
+        socket.events(edited["reply"]["id"])
+        visitor.data("POST", f"/messages/{question}/select")
+        back = socket.expect("history_changed")
+
+    assert (changed["conversation_id"], changed["from_position"], back["from_position"]) == (conversation, 1, 1)
+
+
 def test_typing_reaches_the_other_sockets_of_the_session_only(visitor: Client) -> None:
     with chatting(visitor) as one, chatting(visitor) as other, chatting(visitor) as elsewhere:
         session = one.ask("session_init", "session_ready")["session"]["id"]

@@ -14,8 +14,8 @@ from application.ports.runtime import Topics
 class TellSockets:
     """Subscribes to the relay, for right after the commit: later nobody would want to know.
 
-    Notes are `{reply_id}` on the topics of the conversation and of the session, and `{closed}` with the reason
-    on a session's.
+    Notes are `{reply_id}` on the topics of the conversation and of the session, `{history_from, conversation_id}`
+    with a position on a conversation's, and `{closed}` with the reason on a session's.
     """
 
     topics: Topics
@@ -27,6 +27,9 @@ class TellSockets:
                 self.topics.publish(_id(event.payload["conversation_id"]), note)
                 if event.payload.get("session_id") is not None:
                     self.topics.publish(_id(event.payload["session_id"]), note)
+            elif event.name == "HistoryChanged":
+                changed = {"history_from": event.payload["from_position"], "conversation_id": str(event.subject_id)}
+                self.topics.publish(event.subject_id, changed)
             elif event.name == "SessionClosed":
                 self.topics.publish(event.subject_id, {"closed": event.payload["reason"]})
 

@@ -20,14 +20,14 @@ from application.documents import asked_document, session_document
 from application.facade import Application
 from application.ports.persistence import Document, MessagePage, Once
 from application.ports.runtime import MISSED, VerifiedToken
-from application.replies.watching import WatchReply
 from application.sessions.asking import AskInSession
 from application.sessions.commands import ChangeContext, InSession, OpenSession, RateSession, ResetSession
-from domain.errors import Conflict, Forbidden, Invalid, Limited, NotFound, ParleyError, Unavailable
+from domain.errors import Conflict, Forbidden, Invalid, NotFound, ParleyError, Unavailable
 from domain.limits import Limits
 from domain.rate_limits import Action
 from domain.sessions import Session
 from entrypoints.websocket.connection import UNSUPPORTED_DATA, Closed, Connection
+from entrypoints.websocket.following import Following
 from entrypoints.websocket.frames import frame_id, parsed, refusal, written
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,6 @@ TOKEN_ENDED, NO_SESSION = 4401, 4408
 
 _NOTES = 64
 """Notes that may wait for a socket whose client is slow; older ones are forgotten."""
-
-_REMEMBERED = 64
-"""Replies of which a socket knows that it has told of them."""
 
 _TYPING_AGAIN = 2.0
 """Seconds after which it is told again that somebody types who did before."""
@@ -104,8 +101,8 @@ class Chat:
         self._place = ExitStack()  # the subscriptions of the session
         self._conversations: set[UUID] = set()  # whose topics are subscribed to
         self._turn = threading.Lock()  # held while a frame or a note is taken: one does not overtake the other
-        self._following: dict[UUID, object] = {}
-        self._told: deque[UUID] = deque(maxlen=_REMEMBERED)
+        # One more than may be written at once: one that was resumed and has ended.
+        self._following = Following(app, known.principal, limits.live_replies + 1, self._say)
         self._notes: deque[tuple[Session | None, Mapping[str, Any]]] = deque(maxlen=_NOTES)
         self._noting = threading.Lock()
         self._is_noting = False
@@ -150,7 +147,7 @@ class Chat:
     def _leave(self) -> None:
         self._session = None
         self._without_session_since = time.monotonic()
-        self._following.clear()
+        self._following.leave()
         self._conversations.clear()
         self._place.close()
 
@@ -215,9 +212,9 @@ class Chat:
         )
         resume = frame["resume"]
         if live is not None and (resume is None or resume["reply_id"] != live):
-            self._follow(live, -1)
+            self._following.follow(live, -1)
         if resume is not None:  # Last, for it may be refused.
-            self._follow(resume["reply_id"], resume["after"])
+            self._go_on(resume)
 
     def _message(self, frame: dict[str, Any]) -> None:
         session = self._sitting()
@@ -228,20 +225,25 @@ class Chat:
             agent=frame["agent"],
             on_conflict=frame["on_conflict"],
             at_most=self._limits.socket_message,
-            once=self._once(session, frame),
+            once=self._once(frame),
         )
 
         def ask() -> Document:
             with self._app.rates.spending(self._principal, Action.ASK, Action.SOCKET_MESSAGE):
                 return asked_document(*self._app.sessions.ask(question))
 
-        asked, _ = self._app.idempotency(question.once, ask)
+        try:
+            asked, _ = self._app.idempotency(question.once, ask)
+        except Invalid as invalid:
+            raise invalid.renamed({"Idempotency-Key": "key"}) from None
         self._touched_at = time.monotonic()
         reply_id = UUID(str(asked["reply"]["id"]))
         self._hear_of(UUID(str(asked["reply"]["conversation_id"])))
         self._say("accepted", id=frame["id"], **asked)
-        if reply_id not in self._told:  # Else it was asked again, with its key, and what it wants is on its way.
-            self._follow(reply_id, -1)
+        if not self._following.knows(
+            reply_id
+        ):  # Else it was asked again, with its key, and what it wants is on its way.
+            self._following.follow(reply_id, -1)
 
     def _typing_frame(self, frame: dict[str, Any]) -> None:
         session, now = self._sitting(), time.monotonic()
@@ -256,7 +258,7 @@ class Chat:
 
     def _resume(self, frame: dict[str, Any]) -> None:
         self._sitting()
-        self._follow(frame["reply_id"], frame["after"])
+        self._go_on(frame)
 
     def _context(self, frame: dict[str, Any]) -> None:
         change = ChangeContext(principal=self._principal, session_id=self._sitting().id, context=frame["context"])
@@ -318,6 +320,8 @@ class Chat:
                 self._tell_of_reply(UUID(reply))
             case {"typing": bool(is_typing), "by": by} if by != self._id:
                 self._say("typing", is_typing=is_typing)
+            case {"history_from": int(position), "conversation_id": conversation}:
+                self._say("history_changed", conversation_id=conversation, from_position=position)
             case {"closed": reason}:
                 self._leave()
                 self._say("session_closed", id=None, reason=reason)
@@ -326,7 +330,7 @@ class Chat:
 
     def _tell_of_reply(self, reply_id: UUID) -> None:
         """Somebody has asked where the session speaks: by another socket, or without one."""
-        if reply_id in self._told:
+        if self._following.knows(reply_id):
             return
         reply = self._app.read.reply(reply_id, self._principal)
         conversation = UUID(str(reply["conversation_id"]))
@@ -334,7 +338,7 @@ class Chat:
         before = MessagePage(before=reply["position"], limit=1)
         for question in self._app.read.messages(conversation, self._principal, before)["items"]:
             self._say("message", message=question, reply_id=reply_id)
-        self._follow(reply_id, -1)
+        self._following.follow(reply_id, -1)
 
     # Where the client is
 
@@ -371,46 +375,17 @@ class Chat:
                 return history["items"], UUID(str(live)) if live is not None else None
         return [], None
 
-    def _once(self, session: Session, frame: dict[str, Any]) -> Once | None:
+    def _once(self, frame: dict[str, Any]) -> Once | None:
+        """Also in another session, in which a client may come back, it is the same question."""
         if frame["key"] is None:
             return None
-        wanted = orjson.dumps([str(session.id), frame["content"], frame["agent"], frame["on_conflict"]])
+        wanted = orjson.dumps([frame["content"], frame["agent"], frame["on_conflict"]])
         return Once(self._principal.key, frame["key"], hashlib.sha256(wanted).hexdigest(), uuid4())
 
-    # Replies
-
-    def _follow(self, reply_id: UUID, after: int) -> None:
-        """Tell of a reply's events after a number, from now on; whoever did before no longer does."""
-        if len(self._following) > self._limits.live_replies and reply_id not in self._following:
-            raise Limited("too_many_streams", "You follow too many replies on this socket.", retry_after=5)
-        batches = self._app.replies.watch(WatchReply(principal=self._principal, reply_id=reply_id, after=after))
-        self._told.append(reply_id)
-        follower = object()
-        self._following[reply_id] = follower
-        if batches is None:
-            del self._following[reply_id]
-            self._say("resumed", reply_id=reply_id, after=after)
-            return
-
-        def tell() -> None:
-            try:
-                for batch in batches:
-                    for entry in batch:
-                        if self._following.get(reply_id) is not follower:
-                            return
-                        event = {**entry.data, "reply_id": reply_id, "seq": entry.seq}
-                        self._say(entry.event, **event)
-                    if self._following.get(reply_id) is not follower:
-                        return
-            except Closed:
-                pass
-            except Exception as failure:
-                log.warning("reply %s can no longer be followed on a socket: %s", reply_id, failure)
-            finally:
-                if self._following.get(reply_id) is follower:
-                    del self._following[reply_id]
-
-        threading.Thread(target=tell, name="chat-follower", daemon=True).start()
+    def _go_on(self, resume: dict[str, Any]) -> None:
+        """Tell of a reply from an event on; say so when that was its last."""
+        if not self._following.follow(resume["reply_id"], resume["after"]):
+            self._say("resumed", reply_id=resume["reply_id"], after=resume["after"])
 
     def _say(self, kind: str, **members: object) -> None:
         self._connection.send(written(kind, **members))
