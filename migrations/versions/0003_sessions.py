@@ -12,32 +12,23 @@ depends_on: Sequence[str] | None = None
 
 OPEN = sa.text("closed_at IS NULL")
 
-# Up to now only the last answer of a conversation could have versions: what all of them answer is current.
-PARENTS = """
-    UPDATE messages SET parent_id = (
-        SELECT before.id FROM messages AS before
-        WHERE before.conversation_id = messages.conversation_id
-        AND before.position = messages.position - 1 AND before.superseded_by IS NULL
-    )
-"""
-
-ALTERNATIVES = """
-    UPDATE messages SET alternatives = (
-        SELECT count(*) - 1 FROM messages AS version
-        WHERE version.conversation_id = messages.conversation_id AND version.position = messages.position
-    )
+# Up to now only the last answer of a conversation could have versions: what all of them answer is current. Every other
+# message follows the one before it, and need not say so: on PostgreSQL it would have to be indexed anew for that.
+VERSIONS = """
+    UPDATE messages SET
+        parent_id = (
+            SELECT before.id FROM messages AS before
+            WHERE before.conversation_id = messages.conversation_id
+            AND before.position = messages.position - 1 AND before.superseded_by IS NULL
+        ),
+        alternatives = (
+            SELECT count(*) - 1 FROM messages AS version
+            WHERE version.conversation_id = messages.conversation_id AND version.position = messages.position
+        )
     WHERE EXISTS (
         SELECT 1 FROM messages AS other
         WHERE other.conversation_id = messages.conversation_id AND other.position = messages.position
         AND other.id <> messages.id
-    )
-"""
-
-HEADS = """
-    UPDATE conversations SET head_id = (
-        SELECT messages.id FROM messages
-        WHERE messages.conversation_id = conversations.id AND messages.superseded_by IS NULL
-        ORDER BY messages.position DESC LIMIT 1
     )
 """
 
@@ -54,9 +45,7 @@ def upgrade() -> None:
     op.add_column("replies", sa.Column("parent_id", sa.Uuid()))
     op.add_column("replies", sa.Column("session_id", sa.Uuid()))
     op.add_column("replies", sa.Column("window_from", sa.Integer()))
-    op.execute(PARENTS)
-    op.execute(ALTERNATIVES)
-    op.execute(HEADS)
+    op.execute(VERSIONS)
     op.create_table(
         "sessions",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -381,13 +381,15 @@ class Conversation(Recorder):
         self.updated_at = now
         self.record(ConversationRestored(subject_id=self.id, at=now))
 
-    def forget(self, agent: str | None, agents: Agents) -> None:
+    def forget(self, agent: str | None, agents: Agents, now: datetime) -> None:
         """Have an agent, or all of them (None), no longer see what has been said so far; the history stays.
 
         Raises Invalid for an agent that is not there.
         """
         names = [agents.named(agent).name] if agent is not None else list(agents)
         self.forgotten = {**(self.forgotten or {}), **dict.fromkeys(names, self.next_position)}
+        self.updated_at = now
+        self.record(ConversationChanged(subject_id=self.id, at=now))
 
     def seen_from(self, agent: str) -> int:
         """The first position that an agent sees."""

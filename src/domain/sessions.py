@@ -95,7 +95,7 @@ class Session(Recorder):
             room_id=room_id,
             conversation_id=conversation_id,
             agent=agent,
-            context=limits.metadata(context, "context"),
+            context=limits.metadata(_without_nulls(context), "context"),
             metadata=limits.metadata(metadata),
             created_at=now,
             active_at=now,
@@ -129,9 +129,7 @@ class Session(Recorder):
 
     def change_context(self, changes: Mapping[str, object], limits: Limits) -> None:
         """Merge `changes` into the context, by its top level: null takes a member away (RFC 7396). Raises Invalid."""
-        merged = {**self.context, **changes}
-        kept = {name: value for name, value in merged.items() if value is not None}
-        self.context = limits.metadata(kept, "context")
+        self.context = limits.metadata(_without_nulls({**self.context, **changes}), "context")
 
     def rate(self, rating: int, comment: str | None, limits: Limits) -> None:
         """Say how satisfying it was, 1 to 5, also after its end; the last word counts. Raises Invalid."""
@@ -147,3 +145,7 @@ class Session(Recorder):
         self.closed_at = now
         self.close_reason = CloseReason.EXPIRED if now >= self.expires_at else reason
         self.record(SessionClosed(subject_id=self.id, at=now, reason=self.close_reason.value))
+
+
+def _without_nulls(context: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in context.items() if value is not None}

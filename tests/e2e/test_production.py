@@ -52,6 +52,30 @@ def test_ask_here_watch_there_and_stop_from_elsewhere(installation: Installation
     assert "No difference" in installation.verified()
 
 
+def test_the_read_models_follow_sessions_branches_feedback_and_claims(installation: Installation) -> None:
+    here = installation.web()
+    installation.worker()
+    visitor, user = here.visitor(), here.user("alice")
+    room = visitor.room()
+    session = visitor.data("POST", "/sessions", {"room_id": room})["id"]
+    for question in ("One", "Two"):
+        visitor.data("POST", f"/sessions/{session}/messages?wait=30", {"content": question})
+    conversation = visitor.data("GET", f"/sessions/{session}")["conversation_id"]
+    first, answer, *_ = visitor.messages(conversation)
+
+    visitor.data("POST", f"/sessions/{session}/reset", {})
+    visitor.data("PUT", f"/messages/{answer['id']}/feedback", {"rating": "up"})
+    visitor.data("POST", f"/messages/{first['id']}/edit?wait=30", {"content": "Another one"})
+    visitor.data("POST", f"/messages/{first['id']}/select")
+    visitor.data("DELETE", f"/sessions/{session}/history", params={"scope": "memory"})
+    visitor.data("POST", "/chat/", {"question": "In one call"})
+    visitor.data("POST", "/chat/clear/")
+    user.data("POST", "/visitors/claim", {"token": visitor.token})
+
+    assert "No difference" in installation.verified()
+    assert [message["content"] for message in user.messages(conversation)][:2] == ["One", "Echo: One"]
+
+
 def test_reading_right_after_writing_shows_the_write_on_every_process(installation: Installation) -> None:
     here, there = installation.web(), installation.web("--workers", "2")
     installation.worker()

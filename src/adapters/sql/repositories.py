@@ -122,6 +122,10 @@ class SqlConversations:
         conversation = self._kept.get(Conversation, conversation_id)
         return _authorised(conversation, "conversation", conversation_id, for_, deleted)
 
+    def room_of(self, conversation_id: UUID) -> UUID | None:
+        wanted = select(conversations.c.room_id).where(conversations.c.id == conversation_id)
+        return self._kept.session.execute(wanted).scalar_one_or_none()
+
     def in_room(self, room_id: UUID) -> Sequence[Conversation]:
         wanted = select(Conversation).where(conversations.c.room_id == room_id, conversations.c.deletion_id.is_(None))
         return self._kept.all(wanted.with_for_update())

@@ -12,7 +12,7 @@ from application.ports.runtime import NewId, Now, Signals
 from domain.agents import Agents
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict
 from domain.identity import Principal
 from domain.limits import Limits
 
@@ -153,17 +153,18 @@ class RestoreConversationHandler:
 
     def __call__(self, command: RestoreConversation) -> Conversation:
         with self.start_work() as work:
+            room_id = work.conversations.room_of(command.conversation_id)
+            room = None  # Rooms are locked before their conversations.
+            if room_id is not None:
+                room = work.rooms.get(room_id, for_=command.principal, deleted=None)
             conversation = work.conversations.get(command.conversation_id, for_=command.principal, deleted=None)
             if conversation.deletion_id is None:
                 raise Conflict("not_deleted", "This conversation is not deleted.")
             deletion = work.deletions.get(conversation.deletion_id)
             if deletion.subject is Subject.ROOM:
                 raise _room_is_deleted(deletion.subject_id)
-            if conversation.room_id is not None:
-                try:
-                    work.rooms.get(conversation.room_id, for_=command.principal)
-                except NotFound:
-                    raise _room_is_deleted(conversation.room_id) from None
+            if room is not None and room.deletion_id is not None:
+                raise _room_is_deleted(room.id)
             deletion.restore(self.now())
             conversation.restore(deletion, self.now())
             work.commit()

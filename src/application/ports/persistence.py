@@ -61,6 +61,10 @@ class Conversations(Protocol):
         """The conversation, deleted or not as asked (None: either). Raises NotFound or Forbidden."""
         ...
 
+    def room_of(self, conversation_id: UUID) -> UUID | None:
+        """The room that a conversation is in, for good; None outside of rooms, and for one that is not there."""
+        ...
+
     def in_room(self, room_id: UUID) -> Sequence[Conversation]:
         """The undeleted conversations of a room."""
         ...

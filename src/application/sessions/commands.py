@@ -231,7 +231,7 @@ class ResetSessionHandler:
             session.touch(self.lifetime, self.now())
             conversation = conversation_of(work, session, command.principal)
             if conversation is not None:
-                conversation.forget(command.agent, self.agents)
+                conversation.forget(command.agent, self.agents, self.now())
             elif command.agent is not None:
                 self.agents.named(command.agent)
             work.commit()

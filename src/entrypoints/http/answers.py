@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,11 @@ _HTTP_MESSAGES = {
     405: "This path does not take this method.",
     413: "The body is larger than 1 MiB.",
 }
+
+_WARN_AGAIN = 5.0
+"""Seconds in which the same kind of unavailability is logged once."""
+
+_warned_at: dict[str, float] = {}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -93,8 +99,16 @@ def _refusal(error: ParleyError) -> Response:
         headers["WWW-Authenticate"] = f'Bearer error="{error.slug}"'
     if error.category is Category.UNAVAILABLE:
         headers["Retry-After"] = "1"
-        log.warning("%s: %s", error.slug, error)
+        _warn(error)
     return problem(_STATUS[error.category], error.slug, error.message, error.details, headers)
+
+
+def _warn(error: ParleyError) -> None:
+    """Once in a while for each kind: what is away or full is so for everybody who comes."""
+    now = time.monotonic()
+    if now >= _warned_at.get(error.slug, -_WARN_AGAIN) + _WARN_AGAIN:
+        _warned_at[error.slug] = now
+        log.warning("%s: %s", error.slug, error)
 
 
 def _http_error(error: HTTPException) -> Response:

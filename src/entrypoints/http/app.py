@@ -70,6 +70,7 @@ def create_app(
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS=auth.DOCUMENTED,
     )
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign] # as Flask says to

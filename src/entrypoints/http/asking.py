@@ -51,7 +51,10 @@ def asked(app: Application, post: Callable[[Once | None], Document], body: Docum
     408 with the text so far while the reply goes on. What an idempotency key stands for is waited for or
     streamed just so.
     """
-    document = creating(app, post, Action.ASK) if wait is None else waited_for(app, post, body["content"])
+    if wait is None:
+        document = creating(app, post, Action.ASK)
+    else:
+        document = waited_for(app, post, body["content"], body["agent"])
     reply = document["reply"]
     where = {"Location": f"/api/v1/replies/{reply['id']}"}
     watching = WatchReply(principal=principal(), reply_id=UUID(str(reply["id"])))
@@ -69,7 +72,7 @@ def asked(app: Application, post: Callable[[Once | None], Document], body: Docum
     return data({"message": document["message"], "reply": finished}, 200, where)
 
 
-def waited_for(app: Application, post: Callable[[Once | None], Document], content: str) -> Document:
+def waited_for(app: Application, post: Callable[[Once | None], Document], content: str, agent: str | None) -> Document:
     """Post a question that is then waited for: `{message, reply}`.
 
     Who asks what is being answered already joins the wait. Browsers send a request once more by themselves that is
@@ -83,6 +86,7 @@ def waited_for(app: Application, post: Callable[[Once | None], Document], conten
         reply = app.read.reply(UUID(str(conflict.details["reply_id"])), principal())
         before = MessagePage(before=reply["position"], limit=1)
         asked = app.read.messages(UUID(str(reply["conversation_id"])), principal(), before)["items"]
-        if not asked or asked[0]["content"] != content.strip():
+        is_same = [each["content"] for each in asked] == [content.strip()] and agent in (None, reply["agent"])
+        if not is_same:
             raise
         return {"message": asked[0], "reply": reply}

@@ -36,6 +36,18 @@ PUBLIC = frozenset(
 )
 """The endpoints that nobody needs to be known for."""
 
+DOCUMENTED = {
+    "security": [{"bearer": []}, {"userCookie": []}, {"visitorCookie": []}],
+    "components": {
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            "userCookie": {"type": "apiKey", "in": "cookie", "name": COOKIES[PrincipalKind.USER]},
+            "visitorCookie": {"type": "apiKey", "in": "cookie", "name": COOKIES[PrincipalKind.VISITOR]},
+        }
+    },
+}
+"""For the specification; what is public needs none of them."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _LONGEST_COOKIE = 4000

@@ -117,7 +117,7 @@ def _answered(app: Application, limits: Limits, body: dict[str, Any], within: fl
     if body["project_id"] is not None:
         raise NotFound("project", body["project_id"])
     visitor = _introduced(app)
-    document = waited_for(app, lambda once: _posted(app, body, once), body["question"])
+    document = waited_for(app, lambda once: _posted(app, body, once), body["question"], body["context_type"])
     reply_id = UUID(str(document["reply"]["id"]))
     reply = app.replies.watch.wait(WatchReply(principal=principal(), reply_id=reply_id), within=within)
     if ReplyStatus(reply["status"]).is_live:

@@ -240,9 +240,7 @@ class Chat:
         reply_id = UUID(str(asked["reply"]["id"]))
         self._hear_of(UUID(str(asked["reply"]["conversation_id"])))
         self._say("accepted", id=frame["id"], **asked)
-        if not self._following.knows(
-            reply_id
-        ):  # Else it was asked again, with its key, and what it wants is on its way.
+        if not self._following.knows(reply_id):  # Else it was asked again, with its key.
             self._following.follow(reply_id, -1)
 
     def _typing_frame(self, frame: dict[str, Any]) -> None:
