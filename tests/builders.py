@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain.agents import BUILT_IN
-from domain.conversations import Conversation, Message
+from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.identity import Principal, PrincipalKind
 from domain.limits import Limits
+from domain.messages import Message
 from domain.replies import Outcome, Reply, ReplyStatus
 from domain.rooms import Room
 from domain.sessions import OWN, Lifetime, Session

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from domain.agents import BUILT_IN
-from domain.conversations import Conversation, Fork, Message
+from domain.conversations import Conversation
 from domain.limits import Limits
+from domain.messages import Fork, Message
 from domain.replies import Reply
 from tests.builders import NOW, a_conversation, asked, completed
 

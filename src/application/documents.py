@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from application.ports.persistence import Document
-from domain.conversations import Conversation, Message
+from domain.conversations import Conversation
 from domain.deletions import Deletion
+from domain.messages import Message
 from domain.replies import Reply
 from domain.rooms import Room
 from domain.sessions import Session

@@ -15,7 +15,8 @@ from application.conversations.commands import (
 )
 from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
 from application.idempotency import Idempotency
-from application.ports.persistence import Model, Reader, ReadModels, SessionReader, Snapshots
+from application.ports.projections import Model, ReadModels, Snapshots
+from application.ports.queries import Reader, SessionReader
 from application.ports.runtime import Tokens, Topics
 from application.projections import RebuildProjections, VerifyProjections
 from application.rates import RateLimits

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
-from application.ports.persistence import Model, ReadModels, RecordedEvent, Snapshot, Snapshots
+from application.ports.projections import Model, ReadModels, RecordedEvent, Snapshot, Snapshots
 
 _BATCH = 500
 

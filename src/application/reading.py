@@ -10,17 +10,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from application.ports.persistence import (
-    Document,
-    MessagePage,
-    Model,
-    Outbox,
-    Page,
-    Reader,
-    ReadModels,
-    ReadModelsUnavailable,
-    RecordedEvent,
-)
+from application.ports.persistence import Document
+from application.ports.projections import Model, Outbox, ReadModels, ReadModelsUnavailable, RecordedEvent
+from application.ports.queries import MessagePage, Page, Reader
 from application.ports.runtime import Now, Signals
 from application.projections import Projector
 from domain.errors import NotFound

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from application.ports.persistence import Outbox, RecordedEvent
+from application.ports.projections import Outbox, RecordedEvent
 from domain.errors import Unavailable
 
 Subscriber = Callable[[Sequence[RecordedEvent]], None]

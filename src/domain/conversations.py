@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -25,72 +24,11 @@ from domain.events import (
     Recorder,
 )
 from domain.limits import Limits
+from domain.messages import Fork, Message, Rating, Role
 from domain.replies import Reply
 
 _PREVIEW = 140
 _TITLE_FROM_QUESTION = 60
-
-
-class Role(StrEnum):
-    """Who speaks, in the words of the Chat Completions wire."""
-
-    USER = "user"
-    ASSISTANT = "assistant"
-    SYSTEM = "system"
-    TOOL = "tool"
-
-
-class Rating(StrEnum):
-    """What somebody thinks of an answer."""
-
-    UP = "up"
-    DOWN = "down"
-
-
-@dataclass(eq=False, kw_only=True)
-class Message:
-    """One message at its position, 1 being the first.
-
-    It follows the message `parent_id`, and so do its `alternatives` other versions: answers that were
-    regenerated, questions that were edited. What is not on the current branch is no part of the history and
-    `superseded_by` the message that is there in its place, or in the place of the one it follows from.
-    `version` numbers all messages at one position of a conversation, on any branch, from 1.
-    """
-
-    id: UUID
-    conversation_id: UUID
-    owner: str
-    position: int
-    role: Role
-    content: str
-    created_at: datetime
-    version: int = 1
-    status: str = "completed"
-    agent: str | None = None
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    error: dict[str, str] | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    parent_id: UUID | None = None
-    superseded_by: UUID | None = None
-    alternatives: int = 0
-    feedback: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fork:
-    """Where the way to a message leaves the current branch.
-
-    `path` leads from there to the message, its last; it is empty for a message of the current branch.
-    `leaving` are the messages of the current branch from there on, or from that message on.
-    """
-
-    path: Sequence[Message]
-    leaving: Sequence[Message]
-
-    @property
-    def position(self) -> int:
-        """The first position at which the branches differ."""
-        return (self.path or self.leaving)[0].position
 
 
 @dataclass(eq=False, kw_only=True)

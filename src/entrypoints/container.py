@@ -50,7 +50,8 @@ from application.facade import (
 )
 from application.idempotency import Idempotency
 from application.ports.language import LanguageModel
-from application.ports.persistence import Outbox, Reader, ReadModels, Snapshots
+from application.ports.projections import Outbox, ReadModels, Snapshots
+from application.ports.queries import Reader
 from application.ports.runtime import Misconfigured, Now, RateLimiter, ReplyLog, ReplyQueue, Signals, Topics
 from application.projections import Projector, RebuildProjections, VerifyProjections
 from application.rates import RateLimits

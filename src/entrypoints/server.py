@@ -19,7 +19,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
-from application.ports.persistence import ReadModelsUnavailable
+from application.ports.projections import ReadModelsUnavailable
 from entrypoints.background import Chore, Chores, Writing, deliveries, hearing, upkeep
 from entrypoints.container import Container, close
 from entrypoints.http.app import create_app

@@ -20,15 +20,9 @@ from adapters.mongo import server as server_module
 from adapters.mongo.read_models import SHAPE, MongoReadModels
 from adapters.mongo.reader import MongoReader
 from adapters.mongo.server import MongoAccessRefused, MongoMisconfigured, MongoServer, MongoTooOld, MongoUnreachable
-from application.ports.persistence import (
-    Document,
-    MessagePage,
-    Model,
-    Page,
-    ReadModels,
-    ReadModelsUnavailable,
-    Snapshot,
-)
+from application.ports.persistence import Document
+from application.ports.projections import Model, ReadModels, ReadModelsUnavailable, Snapshot
+from application.ports.queries import MessagePage, Page
 from domain.errors import NotFound
 from domain.identity import Principal
 from tests.builders import ALICE

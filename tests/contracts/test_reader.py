@@ -32,14 +32,16 @@ from application.conversations.feedback import (
     TakeFeedbackBackHandler,
 )
 from application.documents import conversation_document, message_document, room_document
-from application.ports.persistence import Document, MessagePage, Model, Page, Reader, StartWork
+from application.ports.persistence import Document, StartWork
+from application.ports.projections import Model
+from application.ports.queries import MessagePage, Page, Reader
 from application.projections import Projector
 from domain.agents import BUILT_IN
-from domain.conversations import Rating
 from domain.deletions import Subject
 from domain.errors import Forbidden, NotFound, ParleyError
 from domain.identity import SYSTEM, Principal
 from domain.limits import Limits
+from domain.messages import Rating
 from tests.builders import ADMIN, ALICE, BOB, a_conversation, a_deletion, a_room, asked, completed, later
 from tests.servers import a_mongo_database
 

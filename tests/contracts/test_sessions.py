@@ -18,7 +18,8 @@ from adapters.sql.engine import Database, open_database
 from adapters.sql.schema import Schema
 from adapters.sql.sessions import SqlSessionReader
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Page, SessionReader, StartWork
+from application.ports.persistence import StartWork
+from application.ports.queries import Page, SessionReader
 from application.sessions.commands import CloseExpiredSessions, OpenSession, OpenSessionHandler
 from application.visitors.commands import ClaimVisitor, ClaimVisitorHandler
 from domain.agents import BUILT_IN

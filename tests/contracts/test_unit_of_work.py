@@ -16,20 +16,13 @@ from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import (
-    Checkpoint,
-    LiveReplies,
-    Outbox,
-    RecordedEvent,
-    Saved,
-    StartWork,
-    StorageUnavailable,
-    UnitOfWork,
-)
-from domain.conversations import Conversation, Message, Role
+from application.ports.persistence import Checkpoint, LiveReplies, Saved, StartWork, StorageUnavailable, UnitOfWork
+from application.ports.projections import Outbox, RecordedEvent
+from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.errors import Forbidden, NotFound
 from domain.identity import SYSTEM, Principal
+from domain.messages import Message, Role
 from domain.replies import LEASE, Reply
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
 from tests.tree import Tree

@@ -6,11 +6,11 @@ import copy
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from application.ports.persistence import Model, ReadModelsUnavailable, Snapshot
+from application.ports.projections import Model, ReadModelsUnavailable, Snapshot
 
 
 class MemoryReadModels:
-    """See application.ports.persistence.ReadModels."""
+    """See application.ports.projections.ReadModels."""
 
     def __init__(self) -> None:
         self.away = False

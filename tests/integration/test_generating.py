@@ -19,7 +19,8 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.asking import AskQuestion, RegenerateReply
 from application.conversations.commands import StartConversation
 from application.facade import Application
-from application.ports.persistence import Document, MessagePage
+from application.ports.persistence import Document
+from application.ports.queries import MessagePage
 from application.replies.ending import CancelReply
 from application.replies.generating import Pace
 from application.replies.watching import WatchReply

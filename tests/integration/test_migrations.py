@@ -17,7 +17,7 @@ from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema, SchemaMismatch
 from adapters.sql.tables import messages
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Page
+from application.ports.queries import Page
 from tests.builders import ALICE, NOW, a_conversation, answered
 from tests.parley_process import cli
 from tests.servers import a_postgres_database

@@ -23,15 +23,17 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.asking import Posting, RegenerateReply, RegenerateReplyHandler
 from application.conversations.branching import EditQuestion, EditQuestionHandler, SelectVersion, SelectVersionHandler
 from application.conversations.feedback import GiveFeedback, GiveFeedbackHandler
-from application.ports.persistence import Model, Page, ReadModelsUnavailable, RecordedEvent, StartWork
+from application.ports.persistence import StartWork
+from application.ports.projections import Model, ReadModelsUnavailable, RecordedEvent
+from application.ports.queries import Page
 from application.projections import Difference, Projector, RebuildProjections, VerifyProjections
 from application.reading import DegradingReader
 from application.relay import Relay
 from application.replies.ending import ReplyEnding
 from domain.agents import BUILT_IN
-from domain.conversations import Rating, Role
 from domain.events import ConversationChanged, Event
 from domain.limits import Limits
+from domain.messages import Rating, Role
 from tests.builders import ALICE, a_conversation, a_room, answered, completed, later
 from tests.fakes.read_models import MemoryReadModels
 from tests.tree import Tree

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.conversations import Message, Rating, Role
 from domain.errors import Conflict, Invalid, Limited
 from domain.events import HistoryChanged, MessageChanged, MessagePosted, MessageSuperseded
 from domain.limits import Limits
+from domain.messages import Message, Rating, Role
 from tests.builders import NOW, a_conversation, answered, asked, later
 from tests.tree import Tree
 

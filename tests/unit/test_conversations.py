@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.conversations import Role
 from domain.errors import Conflict, Invalid, Limited
 from domain.events import MessagePosted, MessageSuperseded
 from domain.limits import Limits
+from domain.messages import Role
 from domain.replies import Outcome, ReplyStatus
 from tests.builders import NOW, a_conversation, answered, asked
 

@@ -13,7 +13,8 @@ from pymongo.errors import BulkWriteError
 
 from adapters.mongo.server import MongoServer
 from adapters.mongo.words import words_to_store
-from application.ports.persistence import Document, Model, ReadModelsUnavailable, Snapshot
+from application.ports.persistence import Document
+from application.ports.projections import Model, ReadModelsUnavailable, Snapshot
 
 SHAPE = 2
 """What stored documents look like. A change of it, also of how words are stored, makes a rebuild necessary."""
@@ -56,7 +57,7 @@ _INDEXES: Mapping[Model, Sequence[tuple[str, ...]]] = {
 
 
 class MongoReadModels:
-    """See application.ports.persistence.ReadModels."""
+    """See application.ports.projections.ReadModels."""
 
     def __init__(self, server: MongoServer) -> None:
         self._server = server

@@ -15,7 +15,9 @@ from adapters.mongo.server import MongoServer
 from adapters.mongo.words import condition_for
 from adapters.words import snippet
 from application.documents import page_document
-from application.ports.persistence import Document, MessagePage, Model, Page
+from application.ports.persistence import Document
+from application.ports.projections import Model
+from application.ports.queries import MessagePage, Page
 from domain.errors import NotFound
 from domain.identity import Principal
 
@@ -27,7 +29,7 @@ _ACCESS = {"_id": False, "owner": True, "hidden": True}
 
 
 class MongoReader:
-    """See application.ports.persistence.Reader. `replies` answers `reply`: a live one changes too often to project."""
+    """See application.ports.queries.Reader. `replies` answers `reply`: a live one changes too often to project."""
 
     def __init__(self, server: MongoServer, replies: Callable[[UUID, Principal], Document]) -> None:
         self._server = server

@@ -13,7 +13,7 @@ from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError, WaitQueueTimeoutError
 
-from application.ports.persistence import ReadModelsUnavailable
+from application.ports.projections import ReadModelsUnavailable
 from application.ports.runtime import Misconfigured
 
 _SETTINGS: dict[str, Any] = {

@@ -9,14 +9,14 @@ from sqlalchemy import and_, delete, func, or_, select, update
 
 from adapters.sql.engine import Database
 from adapters.sql.tables import outbox
-from application.ports.persistence import RecordedEvent
+from application.ports.projections import RecordedEvent
 
 _LEASE = timedelta(seconds=30)
 """How long events are one process's to hand over; if it dies meanwhile, they are due again afterwards."""
 
 
 class SqlOutbox:
-    """See application.ports.persistence.Outbox. Events are due `grace` after their commit or their refusal."""
+    """See application.ports.projections.Outbox. Events are due `grace` after their commit or their refusal."""
 
     def __init__(self, database: Database, grace: timedelta = timedelta(seconds=3)) -> None:
         self._database = database

@@ -15,10 +15,12 @@ from adapters.sql.search import statement_for
 from adapters.sql.tables import conversations, deletions, messages, replies, rooms
 from adapters.words import snippet
 from application.documents import conversation_document, message_document, page_document, reply_document
-from application.ports.persistence import Document, MessagePage, Page
-from domain.conversations import Conversation, Message
+from application.ports.persistence import Document
+from application.ports.queries import MessagePage, Page
+from domain.conversations import Conversation
 from domain.errors import NotFound
 from domain.identity import Principal
+from domain.messages import Message
 from domain.replies import Reply
 from domain.rooms import Room
 
@@ -47,7 +49,7 @@ _MESSAGE_AND_DELETION = (
 
 
 class SqlReader:
-    """See application.ports.persistence.Reader."""
+    """See application.ports.queries.Reader."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -24,11 +24,12 @@ from adapters.sql.tables import (
     visitors,
 )
 from application.ports.persistence import Document, Once
-from domain.conversations import Conversation, Fork, Message
+from domain.conversations import Conversation
 from domain.deletions import Deletion
 from domain.errors import Conflict, NotFound
 from domain.events import Recorder
 from domain.identity import Principal
+from domain.messages import Fork, Message
 from domain.replies import LIVE, Reply
 from domain.rooms import Room
 from domain.sessions import Session

@@ -11,7 +11,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from adapters.sql.engine import Database
 from adapters.sql.tables import sessions
 from application.documents import page_document, session_document
-from application.ports.persistence import Document, Page
+from application.ports.persistence import Document
+from application.ports.queries import Page
 from application.ports.runtime import Now
 from domain.errors import NotFound
 from domain.identity import Principal
@@ -19,7 +20,7 @@ from domain.sessions import OWN, Session
 
 
 class SqlSessionReader:
-    """See application.ports.persistence.SessionReader."""
+    """See application.ports.queries.SessionReader."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._database = database

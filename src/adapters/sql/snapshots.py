@@ -14,14 +14,16 @@ from adapters.sql.activity import room_documents, rooms_with_activity
 from adapters.sql.engine import Database
 from adapters.sql.tables import conversations, deletions, messages, rooms
 from application.documents import conversation_document, message_document
-from application.ports.persistence import Document, Model, Snapshot
-from domain.conversations import Conversation, Message
+from application.ports.persistence import Document
+from application.ports.projections import Model, Snapshot
+from domain.conversations import Conversation
+from domain.messages import Message
 
 _IDS = {Model.ROOMS: rooms.c.id, Model.CONVERSATIONS: conversations.c.id, Model.MESSAGES: messages.c.id}
 
 
 class SqlSnapshots:
-    """See application.ports.persistence.Snapshots.
+    """See application.ports.projections.Snapshots.
 
     A room's version is its own and those of all its conversations together, the deleted included: every
     change of what they add up to raises it. A message changes only with its conversation, and has its version.

@@ -27,8 +27,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import configure_mappers, registry
 
-from domain.conversations import Conversation, Message, Role
+from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
+from domain.messages import Message, Role
 from domain.replies import LIVE, Reply, ReplyStatus
 from domain.rooms import Room
 from domain.sessions import CloseReason, Session

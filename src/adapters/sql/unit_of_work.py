@@ -26,7 +26,7 @@ from adapters.sql.repositories import (
 )
 from adapters.sql.snapshots import conversation_snapshot, message_snapshot
 from adapters.sql.tables import conversations, deletions, messages, outbox, replies, rooms
-from application.ports.persistence import RecordedEvent, Snapshot
+from application.ports.projections import RecordedEvent, Snapshot
 from domain.conversations import Conversation
 from domain.events import Event, MessageChanged, MessagePosted, MessageSuperseded
 

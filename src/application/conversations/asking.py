@@ -13,10 +13,11 @@ from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now
 from application.replies.ending import CancelReply, CancelReplyHandler
 from domain.agents import Agents
-from domain.conversations import Conversation, Message
+from domain.conversations import Conversation
 from domain.errors import Conflict
 from domain.identity import Principal
 from domain.limits import Limits
+from domain.messages import Message
 from domain.replies import Reply
 
 Posted = TypeVar("Posted")

@@ -10,9 +10,10 @@ from application.documents import asked_document
 from application.ports.persistence import Once, StartWork
 from application.ports.runtime import NewId, Now
 from domain.agents import Agents
-from domain.conversations import Conversation, Message
+from domain.conversations import Conversation
 from domain.identity import Principal
 from domain.limits import Limits
+from domain.messages import Message
 from domain.replies import Reply
 
 

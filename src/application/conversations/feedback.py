@@ -7,9 +7,9 @@ from uuid import UUID
 
 from application.ports.persistence import StartWork
 from application.ports.runtime import Now
-from domain.conversations import Message, Rating
 from domain.identity import Principal
 from domain.limits import Limits
+from domain.messages import Message, Rating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

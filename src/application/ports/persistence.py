@@ -1,19 +1,20 @@
-"""Where things are kept: repositories behind a unit of work to write, readers to query."""
+"""Where things are kept: repositories behind a unit of work, and what is written without entities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from domain.conversations import Conversation, Fork, Message
+from domain.conversations import Conversation
 from domain.deletions import Deletion
 from domain.errors import Unavailable
 from domain.identity import Principal
+from domain.messages import Fork, Message
 from domain.replies import Reply
 from domain.rooms import Room
 from domain.sessions import Session
@@ -307,87 +308,6 @@ class LiveReplies(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """An event as it stands in the outbox. `number` orders the rows of one transaction, not commits.
-
-    `known` is what the process that committed it knows of the things that it is about, as they were
-    committed: it need not be looked up again.
-    """
-
-    number: int
-    name: str
-    subject_id: UUID
-    payload: Document
-    known: Sequence[Snapshot] = ()
-
-
-class Outbox(Protocol):
-    """The events that were committed and not yet delivered to every subscriber."""
-
-    def deliver(self, to: Callable[[Sequence[RecordedEvent]], Collection[int]], *, limit: int) -> int:
-        """Hand over the oldest events that are due: how many `to` took, which are forgotten.
-
-        An event is due a few seconds after its commit, for its own process delivers it first. `to` answers
-        with the numbers of those it could not take: they stay, and are due again a few seconds later.
-        What another process is handing over at the same time is passed over.
-        """
-        ...
-
-    def forget(self, numbers: Collection[int]) -> None:
-        """Forget events that every subscriber has."""
-        ...
-
-    def age(self) -> timedelta:
-        """For how long the oldest event has been waiting; zero when none is."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Which part of a list: `limit` 1 to 100 items from `offset` on, sorted by one of the list's own keys."""
-
-    limit: int = 20
-    offset: int = 0
-    sort_by: str = "last_activity_at"
-    descending: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagePage:
-    """Which part of a history, oldest first unless `descending`.
-
-    `before` and `after` are positions (exclusive) and cost the same at any depth. With `before`,
-    or with neither and no offset, the newest matching messages are returned; `offset` counts from
-    the side that the order begins on.
-    """
-
-    limit: int = 20
-    offset: int | None = None
-    before: int | None = None
-    after: int | None = None
-    descending: bool = False
-
-
-class SessionReader(Protocol):
-    """The queries about sessions: they change too often to be projected."""
-
-    def session(self, session_id: UUID, principal: Principal) -> Document:
-        """One of the principal's. Raises NotFound, or Forbidden for somebody else's."""
-        ...
-
-    def own(self, principal: Principal) -> Document | None:
-        """The one that is bound to neither a room nor a conversation: the last one when none is open; None without any.
-
-        A visitor's that was claimed may be newer than the one that is open.
-        """
-        ...
-
-    def sessions(self, principal: Principal, *, is_open: bool | None, page: Page) -> Document:
-        """The principal's own, the newest first, open or not as asked (None: either)."""
-        ...
-
-
 class IdempotencyKeys(Protocol):
     """Who is at work on a request, and what it was answered with."""
 
@@ -404,149 +324,4 @@ class IdempotencyKeys(Protocol):
 
     def forget_expired(self, now: datetime, *, limit: int) -> int:
         """Forget keys whose time is over; how many."""
-        ...
-
-
-class Reader(Protocol):
-    """The queries. Everything deleted is invisible; lists hold the asker's own things only.
-
-    Single look-ups raise NotFound, or Forbidden for somebody else's. Lists return
-    `{items, total, limit, offset}`.
-    """
-
-    def rooms(self, principal: Principal, page: Page) -> Document:
-        """Sorted by last_activity_at, created_at or name."""
-        ...
-
-    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        """For operators: the rooms of one owner or of all, with `owner` and `deleted_at`, deleted or not as asked."""
-        ...
-
-    def room(self, room_id: UUID, principal: Principal) -> Document: ...
-
-    def room_history(self, room_id: UUID, principal: Principal, page: MessagePage) -> Document:
-        """The messages of all the room's conversations by time; cursors do not apply."""
-        ...
-
-    def conversations(self, principal: Principal, room_id: UUID | None, page: Page) -> Document:
-        """Sorted by last_activity_at, created_at or title; of one room if `room_id` is given."""
-        ...
-
-    def conversation(self, conversation_id: UUID, principal: Principal) -> Document: ...
-
-    def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document: ...
-
-    def versions(self, message_id: UUID, principal: Principal, page: Page) -> Document:
-        """A message and what could stand in its place, on whatever branch, the oldest first.
-
-        Each says whether it `is_current`: none is while a reply is to be another one.
-        """
-        ...
-
-    def reply(self, reply_id: UUID, principal: Principal) -> Document: ...
-
-    def search(self, principal: Principal, query: str, page: Page) -> Document:
-        """Messages that hold every word of `query`, newest first: `{message, conversation, snippet}`.
-
-        Words match in their English inflections and without their accents, and the last may be the
-        beginning of one. The snippet is HTML-escaped text in which hits stand in `<mark>`.
-        """
-        ...
-
-
-class Model(StrEnum):
-    """The read models: a document a thing."""
-
-    ROOMS = "rooms"
-    CONVERSATIONS = "conversations"
-    MESSAGES = "messages"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What a read model holds of one thing as it was at `version`, in JSON values throughout.
-
-    `document` is what the API hands out, `keys` what queries look for beside it. A thing that is
-    `hidden` (deleted, superseded) is kept, so that it can come back and that no late, older snapshot
-    brings it back by mistake. Versions of a thing are ordered as its commits are.
-    """
-
-    model: Model
-    id: UUID
-    version: int
-    owner: str
-    hidden: bool
-    document: Document
-    keys: Document = field(default_factory=dict)
-
-
-class Snapshots(Protocol):
-    """The things as they were last committed, in the shape of the read models."""
-
-    def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
-        """Those of `ids` that there are, in any order."""
-        ...
-
-    def after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[Snapshot]:
-        """The next ones in the order of their ids."""
-        ...
-
-    def count(self, model: Model) -> int:
-        """How many there are, hidden ones included."""
-        ...
-
-    def messages_from(self, conversation_id: UUID, position: int) -> Sequence[UUID]:
-        """The messages of a conversation from a position on, hidden ones included."""
-        ...
-
-
-class ReadModelsUnavailable(StorageUnavailable):
-    """The read store does not answer, or does not (yet) hold everything."""
-
-    slug = "read_models_unavailable"
-
-
-class ReadModels(Protocol):
-    """The read store as projections write it. Everything raises ReadModelsUnavailable."""
-
-    def save(self, snapshots: Sequence[Snapshot]) -> None:
-        """Keep each, unless the same or a newer version is there: twice and in any order is the same.
-
-        They become visible in the given order of their models: what comes first is there before what follows.
-        """
-        ...
-
-    def holds(self, model: Model, thing: UUID) -> bool:
-        """Whether a thing is kept, in any version."""
-        ...
-
-    def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
-        """Those of `ids` that are kept, in any order."""
-        ...
-
-    def ids_after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[UUID]:
-        """The next ids that are kept, in their order."""
-        ...
-
-    def remove(self, model: Model, ids: Collection[UUID]) -> None:
-        """Forget these."""
-        ...
-
-    def prepare(self) -> None:
-        """Make the indexes that queries need; what is there already costs nothing."""
-        ...
-
-    @property
-    def progress(self) -> Mapping[str, str]:
-        """What an unfinished rebuild left for the next one to go on from; empty when there is none."""
-        ...
-
-    def note_progress(self, progress: Mapping[str, str]) -> None: ...
-
-    def complete(self) -> None:
-        """Say that everything is in it, so that queries may rely on it; ends a rebuild's progress."""
-        ...
-
-    def check(self) -> None:
-        """Raise ReadModelsUnavailable unless the store answers and holds everything, in this version's shape."""
         ...

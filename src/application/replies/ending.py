@@ -11,9 +11,9 @@ from application.documents import message_document
 from application.ports.persistence import Document, StartWork
 from application.ports.runtime import LogEntry, LogUnavailable, Now, ReplyLog, Signals
 from application.replies.watching import ReplyWatcher, WatchReply, terminal_entry
-from domain.conversations import Message
 from domain.errors import LeaseLost
 from domain.identity import SYSTEM, Principal
+from domain.messages import Message
 from domain.replies import Outcome, Reply, ReplyStatus
 
 

@@ -25,9 +25,9 @@ from application.replies.reading import ModelReader
 from application.replies.recording import Record
 from application.replies.rounds import Rounds
 from domain.agents import Agents
-from domain.conversations import Message
 from domain.errors import Conflict, LeaseLost, NotFound
 from domain.identity import SYSTEM
+from domain.messages import Message
 from domain.replies import LEASE, SEQ_RESERVE, Outcome, Reply, ReplyStatus
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from application.ports.language import Passage, Prompt, Turn
 from application.ports.persistence import Document
 from domain.agents import Agent
-from domain.conversations import Message
+from domain.messages import Message
 
 _CITATION = re.compile(r"\[(\d{1,2})\]")
 

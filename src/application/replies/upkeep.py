@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.ports.persistence import LiveReplies, RecordedEvent, StorageUnavailable
+from application.ports.persistence import LiveReplies, StorageUnavailable
+from application.ports.projections import RecordedEvent
 from application.ports.runtime import Now, ReplyQueue
 from application.replies.ending import ReplyEnding
 from domain.errors import LeaseLost

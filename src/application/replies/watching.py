@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from application.ports.persistence import Document, Reader, StorageUnavailable
+from application.ports.persistence import Document, StorageUnavailable
+from application.ports.queries import Reader
 from application.ports.runtime import LogEntry, LogUnavailable, ReplyLog
 from domain.errors import NotFound
 from domain.identity import Principal

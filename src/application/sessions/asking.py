@@ -11,10 +11,11 @@ from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now
 from application.sessions.commands import conversation_of
 from domain.agents import Agents
-from domain.conversations import Conversation, Message
+from domain.conversations import Conversation
 from domain.errors import NotFound
 from domain.identity import Principal
 from domain.limits import Limits
+from domain.messages import Message
 from domain.replies import Reply
 from domain.sessions import OWN, Lifetime, Session
 

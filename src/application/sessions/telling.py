@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from application.ports.persistence import RecordedEvent
+from application.ports.projections import RecordedEvent
 from application.ports.runtime import Topics
 
 

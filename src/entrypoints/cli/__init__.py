@@ -162,7 +162,7 @@ def list_rooms(owner: str | None, deleted: bool, limit: int, offset: int) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from application.ports.persistence import Page
+    from application.ports.queries import Page
 
     page = Page(limit=limit, offset=offset)
     found = _application().read.rooms_of(owner, deleted=deleted, page=page)
@@ -266,7 +266,7 @@ def _progress(tools: ReadModelTools, what: str) -> Iterator[Advance]:
     """A bar a read model on a terminal, nothing elsewhere."""
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from application.ports.persistence import Model
+    from application.ports.projections import Model
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not sys.stderr.isatty()) as progress:

@@ -10,7 +10,8 @@ from marshmallow import Schema, fields, validate
 
 from application.conversations.asking import OnConflict
 from application.facade import Application
-from application.ports.persistence import Document, MessagePage, Once
+from application.ports.persistence import Document, Once
+from application.ports.queries import MessagePage
 from application.replies.watching import WatchReply
 from domain.errors import Conflict, ReplyTimeout
 from domain.rate_limits import Action

@@ -14,7 +14,7 @@ from application.conversations.branching import EditQuestion, SelectVersion
 from application.conversations.feedback import GiveFeedback, TakeFeedbackBack
 from application.documents import asked_document, conversation_document, message_document
 from application.facade import Application
-from domain.conversations import Rating
+from domain.messages import Rating
 from entrypoints.http.answers import data
 from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
 from entrypoints.http.auth import principal

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
 
-from application.ports.persistence import MessagePage, Page
+from application.ports.queries import MessagePage, Page
 
 
 class Request(Schema):

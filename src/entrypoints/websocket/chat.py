@@ -18,7 +18,8 @@ import orjson
 
 from application.documents import asked_document, session_document
 from application.facade import Application
-from application.ports.persistence import Document, MessagePage, Once
+from application.ports.persistence import Document, Once
+from application.ports.queries import MessagePage
 from application.ports.runtime import MISSED, VerifiedToken
 from application.sessions.asking import AskInSession
 from application.sessions.commands import ChangeContext, InSession, OpenSession, RateSession, ResetSession
