@@ -22,8 +22,8 @@ from wsproto.utilities import LocalProtocolError
 
 log = logging.getLogger(__name__)
 
-NORMAL, GOING_AWAY, UNSUPPORTED_DATA, POLICY_VIOLATION = 1000, 1001, 1003, 1008
-TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1009, 1011, 1012, 1013
+NORMAL, UNSUPPORTED_DATA, POLICY_VIOLATION = 1000, 1003, 1008
+TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1009, 1011, 1012
 _ABNORMAL = 1006
 """Never sent: what a connection is said to have ended with that ended without a word (section 7.1.5)."""
 
