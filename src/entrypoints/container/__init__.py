@@ -1,0 +1,220 @@
+"""The wiring: which adapter stands behind which port. Nothing else in Parley imports an adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dependency_injector import containers, providers
+
+from adapters.in_process.runtime import new_id
+from adapters.offline.documentation import Documentation
+from adapters.sql.engine import open_database
+from adapters.sql.idempotency import SqlIdempotencyKeys
+from adapters.sql.live_replies import SqlLiveReplies
+from adapters.sql.outbox import SqlOutbox
+from adapters.sql.reader import SqlReader
+from adapters.sql.schema import Schema
+from adapters.sql.sessions import SqlSessionReader
+from adapters.sql.snapshots import SqlSnapshots
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.conversations.asking import AskQuestionHandler, Posting, RegenerateReplyHandler
+from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
+from application.conversations.commands import (
+    ChangeConversationHandler,
+    DeleteConversationHandler,
+    RestoreConversationHandler,
+    StartConversationHandler,
+)
+from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
+from application.facade import (
+    Application,
+    ConversationCommands,
+    MessageCommands,
+    ReplyCommands,
+    RoomCommands,
+    SessionCommands,
+    VisitorCommands,
+)
+from application.idempotency import Idempotency
+from application.rates import RateLimits
+from application.replies.ending import CancelReplyHandler, ReplyEnding
+from application.replies.generating import GenerateReply, Pace
+from application.replies.upkeep import ReapReplies, SweepReplies
+from application.replies.watching import ReplyWatcher
+from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
+from application.sessions.asking import AskInSessionHandler
+from application.sessions.commands import (
+    ChangeContextHandler,
+    ClearHistoryHandler,
+    CloseExpiredSessions,
+    CloseSessionHandler,
+    OpenSessionHandler,
+    RateSessionHandler,
+    ResetSessionHandler,
+    StopSessionHandler,
+    TouchSessionHandler,
+)
+from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
+from domain.agents import BUILT_IN
+from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+from entrypoints.container import identity, language, servers
+
+_PROJECT = Path(__file__).resolve().parents[3]
+
+
+class Container(containers.DeclarativeContainer):
+    """One installation's object graph: everything is made once, on first use."""
+
+    settings = providers.Dependency(instance_of=Settings)
+    ids = providers.Object(new_id)
+    agents = providers.Object(BUILT_IN)
+    limits = settings.provided.limits
+
+    # Persistence
+    database = providers.Singleton(open_database, settings.provided.database_url, pool=settings.provided.database_pool)
+    clock = providers.Singleton(servers.clock, database)
+    mongo = providers.Singleton(servers.mongo, settings)
+    schema = providers.Singleton(Schema, database)
+    outbox = providers.Singleton(SqlOutbox, database)
+    snapshots = providers.Singleton(SqlSnapshots, database)
+    read_models = providers.Singleton(servers.read_models, mongo)
+    sql_reader = providers.Singleton(SqlReader, database)
+    live_replies = providers.Singleton(SqlLiveReplies, database)
+    session_reader = providers.Singleton(SqlSessionReader, database, clock)
+    idempotency = providers.Singleton(
+        Idempotency, providers.Singleton(SqlIdempotencyKeys, database), clock, settings.provided.idempotency_lifetime
+    )
+
+    # Runtime
+    redis = providers.Singleton(servers.redis, settings)
+    queue = providers.Singleton(servers.queue, settings, redis)
+    worker = providers.Singleton(servers.worker, settings, redis, queue)
+    reply_log = providers.Singleton(servers.reply_log, settings, redis)
+    signals = providers.Singleton(servers.signals, redis)
+    topics = providers.Singleton(servers.topics, redis)
+    rates = providers.Singleton(
+        RateLimits, settings.provided.rates, providers.Singleton(servers.rate_limiter, redis), ids
+    )
+    reader = providers.Singleton(servers.reader, mongo, read_models, sql_reader, snapshots, outbox, signals, clock)
+    relay = providers.Singleton(servers.relay, outbox, queue, reader, topics)
+    start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
+    requirements = providers.Factory(servers.requirements, database, mongo, redis)
+    tokens = providers.Singleton(identity.tokens, settings, clock)
+
+    # Language
+    model = providers.Singleton(language.model, settings)
+    fallback = providers.Singleton(language.fallback, settings)
+    knowledge = providers.Singleton(Documentation, _PROJECT / "docs")
+
+    # Use cases
+    watch = providers.Singleton(ReplyWatcher, reply_log, reader)
+    ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
+    cancel = providers.Singleton(CancelReplyHandler, start_work, signals, watch, ending, clock)
+    posting = providers.Singleton(Posting, cancel)
+    delete_conversation = providers.Singleton(DeleteConversationHandler, start_work, signals, ids, clock)
+    lifetime = settings.provided.session_lifetime
+    reset_session = providers.Singleton(ResetSessionHandler, start_work, clock, agents, lifetime)
+    generate = providers.Singleton(
+        GenerateReply,
+        start_work,
+        live_replies,
+        reply_log,
+        signals,
+        ending,
+        model,
+        fallback,
+        knowledge,
+        agents,
+        clock,
+        pace=providers.Factory(
+            Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout
+        ),
+        history=limits.history,
+    )
+    application = providers.Singleton(
+        Application,
+        rooms=providers.Factory(
+            RoomCommands,
+            open=providers.Factory(OpenRoomHandler, start_work, ids, clock, limits),
+            change=providers.Factory(ChangeRoomHandler, start_work, clock, limits),
+            delete=providers.Factory(DeleteRoomHandler, start_work, signals, ids, clock),
+            restore=providers.Factory(RestoreRoomHandler, start_work, clock, limits),
+        ),
+        conversations=providers.Factory(
+            ConversationCommands,
+            start=providers.Factory(StartConversationHandler, start_work, ids, clock, agents, limits),
+            change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
+            delete=delete_conversation,
+            restore=providers.Factory(RestoreConversationHandler, start_work, clock),
+            ask=providers.Factory(AskQuestionHandler, start_work, posting, ids, clock, agents, limits),
+        ),
+        messages=providers.Factory(
+            MessageCommands,
+            edit=providers.Factory(EditQuestionHandler, start_work, posting, ids, clock, agents, limits),
+            select=providers.Factory(SelectVersionHandler, start_work, clock),
+            give_feedback=providers.Factory(GiveFeedbackHandler, start_work, clock, limits),
+            take_feedback_back=providers.Factory(TakeFeedbackBackHandler, start_work, clock),
+        ),
+        replies=providers.Factory(
+            ReplyCommands,
+            generate=generate,
+            cancel=cancel,
+            regenerate=providers.Factory(RegenerateReplyHandler, start_work, ids, clock, limits),
+            watch=watch,
+            sweep=providers.Factory(SweepReplies, live_replies, queue, clock),
+            reap=providers.Factory(ReapReplies, live_replies, ending, generate.provided.writes, clock),
+        ),
+        sessions=providers.Factory(
+            SessionCommands,
+            open=providers.Factory(OpenSessionHandler, start_work, ids, clock, agents, limits, lifetime),
+            ask=providers.Factory(AskInSessionHandler, start_work, posting, ids, clock, agents, limits, lifetime),
+            touch=providers.Factory(TouchSessionHandler, start_work, clock, lifetime),
+            change_context=providers.Factory(ChangeContextHandler, start_work, clock, limits, lifetime),
+            reset=reset_session,
+            stop=providers.Factory(StopSessionHandler, start_work, cancel),
+            clear=providers.Factory(ClearHistoryHandler, start_work, reset_session, delete_conversation),
+            rate=providers.Factory(RateSessionHandler, start_work, limits),
+            close=providers.Factory(CloseSessionHandler, start_work, clock),
+            close_expired=providers.Factory(CloseExpiredSessions, start_work, clock),
+        ),
+        visitors=providers.Factory(
+            VisitorCommands,
+            welcome=providers.Factory(
+                WelcomeVisitorHandler, start_work, tokens, ids, clock, settings.provided.visitor_lifetime
+            ),
+            claim=providers.Factory(ClaimVisitorHandler, start_work, clock, limits),
+        ),
+        read=reader,
+        read_sessions=session_reader,
+        relay=relay,
+        tokens=tokens,
+        topics=topics,
+        rates=rates,
+        idempotency=idempotency,
+        agents=agents,
+        read_models=providers.Factory(servers.read_model_tools, snapshots, read_models),
+        parts=providers.Factory(
+            servers.parts,
+            providers.Dict(
+                database=database.provided.ping, model=model.provided.ping, knowledge=knowledge.provided.ping
+            ),
+            mongo,
+            redis,
+            reader,
+            queue,
+            rates,
+        ),
+    )
+
+
+def close(container: Container) -> None:
+    """Close every connection, and end the threads of the drivers: before a fork, or at the end."""
+    container.database().dispose()
+    for server in (container.mongo(), container.redis()):
+        if server is not None:
+            server.close()

@@ -1,0 +1,183 @@
+"""What a URL chooses. Drivers are imported in here because an installation without them need not load them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from adapters.in_process.queue import InProcessQueue, InProcessSignals
+from adapters.in_process.rates import InProcessRateLimiter
+from adapters.in_process.reply_log import InProcessReplyLog
+from adapters.in_process.runtime import now
+from adapters.in_process.topics import InProcessTopics
+from adapters.sql.clock import DatabaseClock
+from adapters.sql.engine import Database
+from adapters.sql.reader import SqlReader
+from application.facade import ReadModelTools
+from application.ports.projections import Outbox, ReadModels, Snapshots
+from application.ports.queries import Reader
+from application.ports.runtime import Misconfigured, Now, RateLimiter, ReplyLog, ReplyQueue, Signals, Topics
+from application.projections import Projector, RebuildProjections, VerifyProjections
+from application.rates import RateLimits
+from application.reading import DegradingReader
+from application.relay import Relay
+from application.replies.upkeep import WakeWorkers
+from application.sessions.telling import TellSockets
+from entrypoints.settings import SettingError, Settings
+
+if TYPE_CHECKING:
+    from adapters.mongo.server import MongoServer
+    from adapters.redis.server import RedisServer
+
+
+def clock(database: Database) -> Now:
+    """More than one machine can share a database that locks rows, and have to agree on the time."""
+    return DatabaseClock(database) if database.locks_rows else now
+
+
+def mongo(settings: Settings) -> MongoServer | None:
+    if settings.mongo_url is None:
+        return None
+    from adapters.mongo.server import MongoServer
+
+    try:
+        return MongoServer(settings.mongo_url)
+    except Misconfigured as wrong:
+        raise SettingError(f"PARLEY_MONGO_URL: {wrong.message}") from None
+
+
+def read_models(mongo: MongoServer | None) -> ReadModels | None:
+    if mongo is None:
+        return None
+    from adapters.mongo.read_models import MongoReadModels
+
+    return MongoReadModels(mongo)
+
+
+def reader(
+    mongo: MongoServer | None,
+    models: ReadModels | None,
+    sql: SqlReader,
+    snapshots: Snapshots,
+    outbox: Outbox,
+    signals: Signals,
+    clock: Now,
+) -> Reader:
+    if mongo is None or models is None:
+        return sql
+    from adapters.mongo.reader import MongoReader
+
+    projector = Projector(snapshots, models)
+    return DegradingReader(MongoReader(mongo, sql.reply), sql, models, projector, outbox, signals, clock)
+
+
+def relay(outbox: Outbox, queue: ReplyQueue, reader: Reader, topics: Topics) -> Relay:
+    """Workers are woken first: they have more to do than a projection. The sweeper makes up for what is lost.
+
+    Sockets are told last: they look up what they are told of.
+    """
+    waking, telling = WakeWorkers(queue), TellSockets(topics)
+    if isinstance(reader, DegradingReader):
+        return Relay(outbox, [waking, reader.project_at_once, telling], [reader.project])
+    return Relay(outbox, [waking, telling])
+
+
+def read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadModelTools | None:
+    if models is None:
+        return None
+    return ReadModelTools(
+        models,
+        snapshots,
+        RebuildProjections(snapshots, models),
+        VerifyProjections(snapshots, models, pause=lambda: time.sleep(0.5)),
+    )
+
+
+def redis(settings: Settings) -> RedisServer | None:
+    if settings.redis_url is None:
+        return None
+    from adapters.redis.server import RedisServer
+
+    try:
+        return RedisServer(settings.redis_url, settings.redis_prefix)
+    except Misconfigured as wrong:
+        raise SettingError(f"PARLEY_REDIS_URL: {wrong.message}") from None
+
+
+def queue(settings: Settings, redis: RedisServer | None) -> ReplyQueue:
+    if redis is None:
+        return InProcessQueue(settings.concurrency)
+    from adapters.rq.queue import RqQueue
+
+    return RqQueue(redis.client, prefix=settings.redis_prefix, job_timeout=settings.job_timeout)
+
+
+def worker(settings: Settings, redis: RedisServer | None, queue: ReplyQueue) -> Any:
+    """Whatever performs what `queue` dispatches, see entrypoints.background.Worker."""
+    if redis is None:
+        return queue
+    from adapters.rq.worker import RqWorker
+
+    return RqWorker(redis.blocking_client, prefix=settings.redis_prefix, concurrency=settings.concurrency)
+
+
+def reply_log(settings: Settings, redis: RedisServer | None) -> ReplyLog:
+    if redis is None:
+        return InProcessReplyLog(settings.log_keep)
+    from adapters.redis.reply_log import RedisReplyLog
+
+    return RedisReplyLog(redis, keep=settings.log_keep)
+
+
+def signals(redis: RedisServer | None) -> Signals:
+    if redis is None:
+        return InProcessSignals()
+    from adapters.redis.signals import RedisSignals
+
+    return RedisSignals(redis)
+
+
+def topics(redis: RedisServer | None) -> Topics:
+    if redis is None:
+        return InProcessTopics()
+    from adapters.redis.topics import RedisTopics
+
+    return RedisTopics(redis)
+
+
+def rate_limiter(redis: RedisServer | None) -> RateLimiter:
+    if redis is None:
+        return InProcessRateLimiter()
+    from adapters.redis.rates import RedisRateLimiter
+
+    return RedisRateLimiter(redis)
+
+
+def parts(
+    pings: dict[str, Callable[[], str]],
+    mongo: MongoServer | None,
+    redis: RedisServer | None,
+    reader: Reader,
+    queue: Any,
+    rates: RateLimits,
+) -> dict[str, Callable[[], str]]:
+    if mongo is not None:
+        pings["mongo"] = mongo.ping
+    if isinstance(reader, DegradingReader):
+        pings["read models"] = reader.check
+    if redis is not None:
+        pings["redis"] = redis.ping
+        pings["workers"] = queue.ping
+        pings["rate limits"] = rates.check
+    return pings
+
+
+def requirements(database: Any, mongo: MongoServer | None, redis: RedisServer | None) -> dict[str, Callable[[], None]]:
+    """By setting: raises Misconfigured when the server can never do, Unavailable while it does not answer."""
+    required: dict[str, Callable[[], None]] = {"PARLEY_DATABASE_URL": database.require}
+    if mongo is not None:
+        required["PARLEY_MONGO_URL"] = mongo.require
+    if redis is not None:
+        required["PARLEY_REDIS_URL"] = redis.require
+    return required
