@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
@@ -57,12 +56,8 @@ from application.sessions.commands import (
 )
 from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.agents import BUILT_IN
-from entrypoints.settings import Settings
-
-if TYPE_CHECKING:
-    pass
-
 from entrypoints.container import identity, language, servers
+from entrypoints.settings import Settings
 
 _PROJECT = Path(__file__).resolve().parents[3]
 
