@@ -1,6 +1,6 @@
-"""A real HTTP server that speaks the Chat Completions wire, and misbehaves when it is asked to.
+"""A real HTTP server that speaks the Chat Completions wire and makes embeddings, and misbehaves when it is asked to.
 
-What it does is written in the last user message:
+What it does is written in the last message of the user's, whatever follows it:
 
     anything else                  streams `Echo: <the message>` word by word
     !stream words=50 delay=0.02    streams `word0 word1 …`, a word every `delay` seconds
@@ -11,6 +11,27 @@ What it does is written in the last user message:
     !error after=3                 streams 3 words and an error event
     !chunk {"choices": []}         streams a word, this chunk, a keep-alive and another word
     !garbage                       streams something that is no JSON
+    !cite                          streams an answer that cites [1] and [2]
+    !tool name=clock arguments={"timezone":"UTC"}
+                                   asks for the tool; once there is a result, streams `Tool said: <the results>`
+    !tool text=Wait. name=a arguments={} name=b
+                                   says a word and asks for two tools at once
+    !tool then=!silent name=a      does as another order of a single word says once there is a result
+    !tools n=7 name=a              asks for the tool 7 times, as long as the request offers any, then says how often
+    !calls {"deltas": [[{"index": 0, "function": {"name": "a"}}]], "reason": "stop"}
+                                   streams just these deltas of tool calls, once; then like !tool
+                                   (with "cut": true it drops the connection after them)
+
+What `/v1/embeddings` does is written in the model's name: anything else makes vectors, see tests/vectors.py.
+
+    embed-wrong-dimension          every second vector is half as long
+    embed-too-few                  leaves out the last vector
+    embed-not-a-number             a vector holds a text
+    embed-unordered                the last vector comes first, numbered as it should be
+    embed-429-twice                refuses the first 2 requests for these very texts
+    embed-500                      fails
+    embed-garbage                  answers something that is no JSON
+    embed-mute                     takes the request and never answers
 """
 
 from __future__ import annotations
@@ -27,11 +48,16 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.vectors import DIMENSION, packed, vector
+
 MODEL = "test-model"
 
 
 class ModelServer(ThreadingHTTPServer):
-    """Where it is, what it was asked, and which clients went before the end of their answer."""
+    """Where it is, what it was asked, and which clients went before the end of their answer.
+
+    `embeddings` are the requests for vectors, which have `dimension` numbers unless they ask for another one.
+    """
 
     daemon_threads = True
     request_queue_size = 1024
@@ -42,6 +68,8 @@ class ModelServer(ThreadingHTTPServer):
         self.abandoned: list[str] = []
         self.connections = 0
         self.attempts: Counter[str] = Counter()
+        self.embeddings: list[dict[str, Any]] = []
+        self.dimension = DIMENSION
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes is what some tests are about."""
@@ -51,8 +79,8 @@ class ModelServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
     def asked(self, content: str) -> list[dict[str, Any]]:
-        """The requests whose last message is `content`."""
-        return [request for request in self.requests if request["messages"][-1]["content"] == content]
+        """The requests whose last message of the user's is `content`."""
+        return [request for request in self.requests if _question(request)[0] == content]
 
 
 @contextmanager
@@ -88,12 +116,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(request)
-        content = request["messages"][-1]["content"]
-        self.server.attempts[content] += 1
-        order, options = _order(content)
+        content = str(request.get("input"))
         try:
-            self._answer(order, options, content)
+            if self.path == "/v1/embeddings":
+                self.server.embeddings.append(request)
+                self._embed(request, content)
+                return
+            self.server.requests.append(request)
+            content, results = _question(request)
+            self.server.attempts[content] += 1
+            if content.startswith(("!tool", "!calls ")):
+                self._use_tools(content, results, offered=bool(request.get("tools")))
+            else:
+                self._answer(*_order(content), content)
         except (BrokenPipeError, ConnectionResetError):
             self.server.abandoned.append(content)
             self.close_connection = True
@@ -122,8 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._begin()
                 for word in words:
                     self._delta(word)
-                self.connection.shutdown(socket.SHUT_RDWR)
-                self.close_connection = True
+                self._drop()
             case "error":
                 self._begin()
                 for word in words:
@@ -141,12 +175,103 @@ class _Handler(BaseHTTPRequestHandler):
                 self._begin()
                 self._chunk(b"data: {not json\n\n")
                 self._chunk(b"")
+            case "cite":
+                self._say("So the first one says [1], and so does the second [2].")
             case _:
-                self._begin()
-                parts = re.findall(r"\S+\s*", f"Echo: {content}")
-                for part in parts:
-                    self._delta(part)
-                self._finish(len(parts))
+                self._say(f"Echo: {content}")
+
+    def _use_tools(self, content: str, results: list[str], *, offered: bool) -> None:
+        calls = [
+            {"name": name, "arguments": arguments or "{}"}
+            for name, arguments in re.findall(r" name=(\S+)(?: arguments=(.*?))?(?= name=|$)", content, re.DOTALL)
+        ]
+        if content.startswith("!tools "):
+            _, options = _order(content)
+            if offered and len(results) < options["n"]:
+                self._call(calls)
+            else:
+                self._say(f"The tool ran {len(results)} times.")
+        elif results:
+            if then := re.search(r" then=(!\S+)", content):
+                self._answer(*_order(then[1]), content)
+            else:
+                self._say(f"Tool said: {' | '.join(results)}")
+        elif content.startswith("!calls "):
+            script = json.loads(content.removeprefix("!calls "))
+            self._begin()
+            for delta in script["deltas"]:
+                self._data(_chunk({"tool_calls": delta}))
+            if script.get("cut"):
+                self._drop()
+            else:
+                self._finish(1, script.get("reason", "tool_calls"))
+        else:
+            text = re.search(r" text=(\S+)", content)
+            self._call(calls, text[1] if text else "")
+
+    def _call(self, calls: list[dict[str, str]], text: str = "") -> None:
+        """Ask for tools as OpenAI does: the name first, then the arguments in pieces."""
+        made = len(self.server.requests)
+        self._begin()
+        if text:
+            self._delta(text)
+        for index, call in enumerate(calls):
+            begun = {"name": call["name"], "arguments": ""}
+            head = {"index": index, "id": f"call_{made}_{index}", "type": "function", "function": begun}
+            self._data(_chunk({"tool_calls": [head]}))
+            for piece in re.findall(r".{1,7}", call["arguments"], re.DOTALL):
+                self._data(_chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+        self._finish(3, "tool_calls")
+
+    def _embed(self, request: dict[str, Any], content: str) -> None:
+        texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
+        dimension = request.get("dimensions", self.server.dimension)
+        misdeed = request["model"].removeprefix("embed-")
+        attempt = f"{request['model']} {content}"
+        self.server.attempts[attempt] += 1
+        vectors: list[Any] = [vector(text, dimension) for text in texts]
+        data = [{"object": "embedding", "index": index, "embedding": made} for index, made in enumerate(vectors)]
+        match misdeed:
+            case "wrong-dimension":
+                for one in data:
+                    self.server.attempts["embed-wrong-dimension"] += 1
+                    if self.server.attempts["embed-wrong-dimension"] % 2 == 0:
+                        one["embedding"] = vectors[one["index"]][: dimension // 2]
+            case "too-few":
+                data.pop()
+            case "not-a-number":
+                data[0]["embedding"] = ["one", *vectors[0][1:]]
+            case "unordered":
+                data.reverse()
+            case "429-twice" if self.server.attempts[attempt] <= 2:
+                self._json(429, {"error": {"message": "as you asked", "type": "test"}})
+                return
+            case "500":
+                self._json(500, {"error": {"message": "as you asked", "type": "test"}})
+                return
+            case "garbage":
+                self._body(200, b"{not json")
+                return
+            case "mute":
+                self._wait_for_client_to_go(content)
+                return
+        if request.get("encoding_format") == "base64" and misdeed != "not-a-number":
+            for one in data:
+                one["embedding"] = packed(one["embedding"])
+        tokens = sum(len(text.split()) for text in texts)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        self._json(200, {"object": "list", "data": data, "model": request["model"], "usage": usage})
+
+    def _drop(self) -> None:
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def _say(self, text: str) -> None:
+        parts = re.findall(r"\S+\s*", text)
+        self._begin()
+        for part in parts:
+            self._delta(part)
+        self._finish(len(parts))
 
     def _begin(self) -> None:
         self.send_response(200)
@@ -158,8 +283,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _delta(self, text: str) -> None:
         self._data(_chunk({"content": text}))
 
-    def _finish(self, tokens: int) -> None:
-        self._data(_chunk({}, finish_reason="stop"))
+    def _finish(self, tokens: int, reason: str = "stop") -> None:
+        self._data(_chunk({}, finish_reason=reason))
         self._data({**_chunk({}), "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": tokens}})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
@@ -172,7 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _json(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
+        self._body(status, json.dumps(body).encode())
+
+    def _body(self, status: int, data: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -189,6 +316,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.recv(1)
         self.server.abandoned.append(content)
         self.close_connection = True
+
+
+def _question(request: dict[str, Any]) -> tuple[str, list[str]]:
+    """The last message of the user's, and the results of tools that follow it."""
+    messages = request["messages"]
+    asked = max((number for number, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    results = [message["content"] for message in messages[asked + 1 :] if message["role"] == "tool"]
+    return messages[asked]["content"], results
 
 
 def _order(content: str) -> tuple[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Who answers: named profiles of instructions and model."""
+"""Who answers: named profiles of instructions, model, tools and knowledge."""
 
 from __future__ import annotations
 
@@ -9,22 +9,59 @@ from domain.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
+class KnowledgeScope:
+    """What an agent may draw on, of that which who asks may see: the projects of these keys, or all for None."""
+
+    projects: frozenset[str] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it answers from no documents at all."""
+        return self.projects is not None and not self.projects
+
+
+ALL_KNOWLEDGE = KnowledgeScope()
+NO_KNOWLEDGE = KnowledgeScope(frozenset())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLimits:
+    """What an agent's answers may take. None: as much as those of the installation.
+
+    `history` counts messages, `passages` those that are found before the answer, with `passage_tokens` together;
+    `timeout` is in seconds and for the whole reply, `max_tokens` for each request to the model.
+    """
+
+    history: int | None = None
+    passages: int | None = None
+    passage_tokens: int | None = None
+    timeout: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
-    """A named profile. Without a `model` it is the installation's, without a `temperature` the model's own."""
+    """A named profile. Without a `model` it is the installation's, without a `temperature` the model's own.
+
+    It has no `tools` unless they are named: not every model takes a request that offers some.
+    """
 
     name: str
     description: str
     instructions: str
     model: str | None = None
     temperature: float | None = None
+    tools: tuple[str, ...] = ()
+    knowledge: KnowledgeScope = ALL_KNOWLEDGE
+    limits: AgentLimits = AgentLimits()
 
 
 class Agents(Mapping[str, Agent]):
-    """The agents of an installation, by name; the first is the default."""
+    """The agents of an installation, by name; the first is the default, unless another is named so."""
 
-    def __init__(self, *agents: Agent) -> None:
+    def __init__(self, *agents: Agent, default: str | None = None) -> None:
         self._by_name = {agent.name: agent for agent in agents}
-        self.default = agents[0]
+        self.default = agents[0] if default is None else self._by_name[default]
 
     def __getitem__(self, name: str) -> Agent:
         return self._by_name[name]

@@ -8,23 +8,69 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
+from uuid import UUID
 
 import pytest
 
 from adapters.offline.documentation import Documentation
 from adapters.offline.responder import OfflineResponder
 from adapters.openai.model import OpenAIModel
-from application.ports.language import Knowledge, LanguageModel, ModelError, ModelStream, Passage, Prompt, Turn
+from application.ports.language import (
+    Knowledge,
+    LanguageModel,
+    ModelError,
+    ModelStream,
+    Passage,
+    Prompt,
+    ToolCall,
+    ToolSpec,
+    Turn,
+)
 from domain.agents import BUILT_IN
 from tests.fakes.model import ScriptedModel
 from tests.model_server import MODEL, ModelServer
 from tests.waiting import eventually
 
-_PASSAGE = Passage(document="tides.md", title="Tides", heading="Twice a day", text="The moon pulls.", score=1.0)
+_PASSAGE = Passage(
+    document_id=UUID(int=1),
+    project_id=UUID(int=2),
+    document="tides.md",
+    title="Tides",
+    heading="Twice a day",
+    page=None,
+    text="The moon pulls.",
+    score=1.0,
+    relevance=1.0,
+)
 
 
-def prompt(question: str = "Why are there tides?", passages: tuple[Passage, ...] = (_PASSAGE,)) -> Prompt:
-    return Prompt(agent=BUILT_IN.default, turns=[Turn(role="user", content=question)], passages=passages)
+_CLOCK = ToolSpec(name="clock", description="Tells the time.", parameters={"type": "object", "properties": {}})
+
+
+def prompt(
+    question: str = "Why are there tides?",
+    passages: tuple[Passage, ...] = (_PASSAGE,),
+    tools: tuple[ToolSpec, ...] = (),
+) -> Prompt:
+    return Prompt(agent=BUILT_IN.default, turns=[Turn(role="user", content=question)], passages=passages, tools=tools)
+
+
+def asked_for(stream: ModelStream) -> list[tuple[str, str]]:
+    """The tools that a stream, read to its end, asks for, and with which arguments."""
+    list(stream)
+    return [(call.name, call.arguments) for call in stream.tool_calls]
+
+
+def _delta(index: int | None, id: str | None, name: str | None, arguments: object) -> dict[str, object]:
+    """A piece of a call as servers send it; None leaves a field out."""
+    function = {"name": name, "arguments": arguments}
+    piece = {
+        "index": index,
+        "id": id,
+        "type": "function",
+        "function": {key: value for key, value in function.items() if value is not None},
+    }
+    return {key: value for key, value in piece.items() if value is not None}
 
 
 class LanguageModelContract:
@@ -40,6 +86,12 @@ class LanguageModelContract:
         assert len(pieces) > 1
         assert all(pieces)
         assert stream.metadata["model"]
+
+    def test_an_answer_asks_for_no_tools_even_if_it_may(self, language_model: LanguageModel) -> None:
+        stream = language_model.stream(prompt(tools=(_CLOCK,)))
+
+        assert "".join(stream)
+        assert list(stream.tool_calls) == []
 
     def test_an_answer_given_up_before_it_is_read_says_nothing(self, language_model: LanguageModel) -> None:
         stream = language_model.stream(prompt())
@@ -79,6 +131,18 @@ class TestScriptedModel(LanguageModelContract):
         model.say("The ", "moon.")
         model.finish()
         return model
+
+    def test_it_asks_for_tools_when_it_has_said_what_it_said(self, language_model: ScriptedModel) -> None:
+        model = ScriptedModel()
+        model.say("Wait.")
+        model.call("clock", '{"a": 1}')
+        model.finish()
+        stream = model.stream(prompt())
+
+        assert (list(stream), list(stream.tool_calls)) == (
+            ["Wait.", ""],
+            [ToolCall(id="call_1", name="clock", arguments='{"a": 1}')],
+        )
 
 
 class TestOfflineResponder(LanguageModelContract):
@@ -205,6 +269,198 @@ class TestOpenAIModel(LanguageModelContract):
         question = f"!chunk {json.dumps(chunk)}"
 
         assert "".join(language_model.stream(prompt(question))) == "before after"
+
+    def test_tools_are_offered_only_where_there_are_any(
+        self, language_model: LanguageModel, model: ModelServer
+    ) -> None:
+        list(language_model.stream(prompt("Without tools")))
+        list(language_model.stream(prompt("With tools", tools=(_CLOCK,))))
+
+        assert "tools" not in model.asked("Without tools")[-1]
+        assert model.asked("With tools")[-1]["tools"] == [
+            {
+                "type": "function",
+                "function": {
+                    "name": "clock",
+                    "description": "Tells the time.",
+                    "parameters": {"type": "object", "properties": {}},
+                },
+            }
+        ]
+
+    def test_the_length_of_an_answer_is_bounded_only_where_it_is_said(
+        self, language_model: LanguageModel, model: ModelServer
+    ) -> None:
+        turns = [Turn(role="user", content="At length")]
+        list(language_model.stream(Prompt(agent=BUILT_IN.default, turns=turns, passages=())))
+        list(language_model.stream(Prompt(agent=BUILT_IN.default, turns=turns, passages=(), max_tokens=50)))
+
+        first, second = model.asked("At length")[-2:]
+        assert "max_tokens" not in first
+        assert second["max_tokens"] == 50
+
+    def test_openai_itself_is_told_the_length_by_its_newer_name(self) -> None:
+        request = Prompt(agent=BUILT_IN.default, turns=[], passages=(), max_tokens=50)
+        with closing(OpenAIModel(api_key="key", base_url=None, model=MODEL)) as openai:
+            sent = openai.stream(request)._request
+
+        assert sent["max_completion_tokens"] == 50
+        assert "max_tokens" not in sent
+
+    def test_a_call_comes_in_pieces_and_each_is_a_sign_of_life(self, language_model: LanguageModel) -> None:
+        question = '!tool text=Wait. name=clock arguments={"timezone": "Europe/Berlin"}'
+        stream = language_model.stream(prompt(question, tools=(_CLOCK,)))
+
+        pieces = list(stream)
+
+        [call] = stream.tool_calls
+        assert (call.name, call.arguments) == ("clock", '{"timezone": "Europe/Berlin"}')
+        assert call.id.startswith("call_")
+        assert pieces[0] == "Wait."
+        assert len(pieces) > 2
+        assert not any(pieces[1:])
+        assert "finish_reason" not in stream.metadata
+
+    def test_tools_may_be_asked_for_without_a_word_and_several_at_once(self, language_model: LanguageModel) -> None:
+        stream = language_model.stream(prompt('!tool name=clock arguments={"a": 1} name=compass', tools=(_CLOCK,)))
+
+        assert asked_for(stream) == [("clock", '{"a": 1}'), ("compass", "{}")]
+        assert len({call.id for call in stream.tool_calls}) == 2
+
+    def test_arguments_are_handed_over_as_they_were_written(self, language_model: LanguageModel) -> None:
+        question = '!tool name=clock arguments={"timezone": oh dear'
+
+        assert asked_for(language_model.stream(prompt(question))) == [("clock", '{"timezone": oh dear')]
+
+    def test_the_model_reads_what_came_of_its_calls(self, language_model: LanguageModel, model: ModelServer) -> None:
+        question = '!tool name=clock arguments={"a": 1}'
+        calls = [
+            ToolCall(id="1", name="clock", arguments='{"a": 1}'),
+            ToolCall(id="2", name="clock", arguments='{"a": oh dear'),
+        ]
+        turns = [
+            Turn(role="user", content=question),
+            Turn(role="assistant", content="", tool_calls=calls),
+            Turn(role="tool", content="Noon.", tool_call_id="1"),
+            Turn(role="tool", content="Error: no JSON.", tool_call_id="2"),
+        ]
+
+        stream = language_model.stream(Prompt(agent=BUILT_IN.default, turns=turns, passages=(), tools=(_CLOCK,)))
+
+        assert "".join(stream) == "Tool said: Noon. | Error: no JSON."
+        assert list(stream.tool_calls) == []
+        _, _, asked, first, second = model.asked(question)[-1]["messages"]
+        assert asked == {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "clock", "arguments": '{"a": 1}'}},
+                {"id": "2", "type": "function", "function": {"name": "clock", "arguments": "{}"}},
+            ],
+        }
+        assert first == {"role": "tool", "tool_call_id": "1", "content": "Noon."}
+        assert second == {"role": "tool", "tool_call_id": "2", "content": "Error: no JSON."}
+
+    @pytest.mark.parametrize("reason", ["tool_calls", "stop", "function_call", None])
+    @pytest.mark.parametrize(
+        ("deltas", "calls"),
+        [
+            pytest.param(
+                [[_delta(0, "a", "clock", "{}"), _delta(1, "b", "map", '{"x": 1}')]],
+                [("clock", "{}"), ("map", '{"x": 1}')],
+                id="all in one chunk",
+            ),
+            pytest.param(
+                [
+                    [_delta(0, "a", "clock", "")],
+                    [_delta(1, "b", "map", "{")],
+                    [_delta(0, None, None, "{}")],
+                    [_delta(1, None, None, "}")],
+                ],
+                [("clock", "{}"), ("map", "{}")],
+                id="in turns",
+            ),
+            pytest.param(
+                [[_delta(0, "a", "clock", '{"x"')], [_delta(0, "a", "clock", ": 1}")], [_delta(0, "a", "clock", "")]],
+                [("clock", '{"x": 1}')],
+                id="id and name repeated",
+            ),
+            pytest.param(
+                [[_delta(0, "a", "clock", '{"x"')], [_delta(0, "b", None, ": 1}")], [_delta(0, "c", "", "")]],
+                [("clock", '{"x": 1}')],
+                id="a new id for each piece",
+            ),
+            pytest.param(
+                [[_delta(None, "a", "clock", '{"x": 1}')], [_delta(None, "b", "clock", "{}")]],
+                [("clock", '{"x": 1}'), ("clock", "{}")],
+                id="no index",
+            ),
+            pytest.param(
+                [
+                    [_delta(None, "a", "clock", '{"x"')],
+                    [_delta(None, "a", None, ": 1")],
+                    [_delta(None, None, None, "}")],
+                ],
+                [("clock", '{"x": 1}')],
+                id="no index, in pieces",
+            ),
+            pytest.param(
+                [[_delta(0, None, "clock", '{"x": 1}')], [_delta(0, None, "clock", "{}")]],
+                [("clock", '{"x": 1}'), ("clock", "{}")],
+                id="all with index 0, no id",
+            ),
+            pytest.param(
+                [[_delta(0, "a", "clock", "{}")], [_delta(0, "b", "clock", "{}")]],
+                [("clock", "{}"), ("clock", "{}")],
+                id="all with index 0",
+            ),
+            pytest.param(
+                [[_delta(0, "a", "clock", "{}"), _delta(1, "a", "map", "{}")]],
+                [("clock", "{}"), ("map", "{}")],
+                id="the same id",
+            ),
+            pytest.param(
+                [[_delta(0, "a", "clock", {"x": [1, "ü"]})], [_delta(1, "b", "map", None)]],
+                [("clock", '{"x":[1,"ü"]}'), ("map", "")],
+                id="arguments that are no text",
+            ),
+            pytest.param(
+                [
+                    [None, 5, {}, {"index": 3}, {"function": 7}, {"index": "0", "function": {"name": 1}}],
+                    [_delta(0, "a\x00", "clo\x00ck", '{"x\x00": 1}')],
+                ],
+                [("clock", '{"x": 1}')],
+                id="odds and ends",
+            ),
+        ],
+    )
+    def test_calls_are_understood_however_a_server_sends_them(
+        self, language_model: LanguageModel, deltas: list[object], calls: list[tuple[str, str]], reason: str | None
+    ) -> None:
+        question = f"!calls {json.dumps({'deltas': deltas, 'reason': reason})}"
+        stream = language_model.stream(prompt(question, tools=(_CLOCK,)))
+
+        assert asked_for(stream) == calls
+        assert len({call.id for call in stream.tool_calls if call.id}) == len(calls)
+
+    def test_a_model_that_never_ends_its_arguments_has_failed(self, language_model: LanguageModel) -> None:
+        deltas = [[_delta(0, "a", "clock", "x" * 100_000)]] * 3
+
+        with pytest.raises(ModelError) as failure:
+            list(language_model.stream(prompt(f"!calls {json.dumps({'deltas': deltas})}")))
+
+        assert failure.value.slug == "model_failed"
+
+    def test_a_stream_that_breaks_off_asks_for_nothing(self, language_model: LanguageModel) -> None:
+        stream = language_model.stream(
+            prompt(f"!calls {json.dumps({'deltas': [[_delta(0, 'a', 'clock', '{}')]], 'cut': 1})}")
+        )
+
+        with pytest.raises(ModelError) as failure:
+            list(stream)
+
+        assert failure.value.slug == "model_broke_off"
+        assert list(stream.tool_calls) == []
 
     def test_a_model_that_is_not_listed_is_noted(self, model: ModelServer) -> None:
         with closing(OpenAIModel(api_key="key", base_url=model.url, model="another", retries=0)) as other:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from application.ports.language import ModelError, Prompt
+from application.ports.language import ModelError, Prompt, ToolCall
+
+_Step = str | ToolCall | ModelError | None
 
 
 class ScriptedModel:
-    """See application.ports.language.LanguageModel. Each stream says what `say` was given, until `finish`."""
+    """See application.ports.language.LanguageModel. Each stream says what `say` was given, until `finish`.
+
+    `call` has it ask for a tool before that.
+    """
 
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
         self.streams: list[ScriptedStream] = []
-        self._script: queue.SimpleQueue[str | ModelError | None] = queue.SimpleQueue()
+        self._script: queue.SimpleQueue[_Step] = queue.SimpleQueue()
 
     def say(self, *pieces: str) -> None:
         """The next pieces."""
         for piece in pieces:
             self._script.put(piece)
+
+    def call(self, name: str, arguments: str = "{}", *, id: str = "call_1") -> None:
+        """The next tool that the stream asks for."""
+        self._script.put(ToolCall(id=id, name=name, arguments=arguments))
 
     def finish(self) -> None:
         """The end of the answer."""
@@ -41,11 +50,16 @@ class ScriptedModel:
 class ScriptedStream:
     """See application.ports.language.ModelStream."""
 
-    def __init__(self, script: queue.SimpleQueue[str | ModelError | None]) -> None:
+    def __init__(self, script: queue.SimpleQueue[_Step]) -> None:
         self._script = script
+        self._calls: list[ToolCall] = []
         self.closed = False
         self.ended = False
         self.released = False
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return self._calls if self.ended else ()
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -58,11 +72,16 @@ class ScriptedStream:
                     step = self._script.get(timeout=0.02)
                 except queue.Empty:
                     continue
-                if step is None:
-                    return
-                if isinstance(step, ModelError):
-                    raise step
-                yield step
+                match step:
+                    case None:
+                        return
+                    case ModelError():
+                        raise step
+                    case ToolCall():
+                        self._calls.append(step)
+                        yield ""
+                    case _:
+                        yield step
         finally:
             self.ended = True
 

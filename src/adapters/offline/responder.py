@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from application.ports.language import Passage, Prompt
+from application.ports.language import Passage, Prompt, ToolCall
 
 _QUOTED = 2
 _NEARLY_AS_GOOD = 0.6
@@ -21,7 +21,10 @@ _NOTHING_FOUND = (
 
 
 class OfflineResponder:
-    """See application.ports.language.LanguageModel. Says a word every `pause` seconds, after a `preface`."""
+    """See application.ports.language.LanguageModel. Says a word every `pause` seconds, after a `preface`.
+
+    It calls no tools: it cannot tell which one a question needs.
+    """
 
     def __init__(self, *, preface: str = NO_MODEL, pause: float = 0.02) -> None:
         self._preface = preface
@@ -41,6 +44,10 @@ class OfflineStream:
         self._answer = answer
         self._pause = pause
         self._aborted = threading.Event()
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return ()
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -72,6 +79,6 @@ def _answer(prompt: Prompt) -> str:
 
 
 def _quote(number: int, passage: Passage) -> str:
-    where = passage.title if passage.heading == passage.title else f"{passage.title} › {passage.heading}"
+    where = passage.title if passage.heading in ("", passage.title) else f"{passage.title} › {passage.heading}"
     quoted = "\n".join(f"> {line}".rstrip() for line in passage.text.splitlines())
     return f"**{where}** [{number}]\n\n{quoted}"

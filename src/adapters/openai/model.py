@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,9 +12,12 @@ import openai
 import orjson
 
 from adapters.openai.connections import Call, abortable_client, body_of
-from application.ports.language import ModelError, Passage, Prompt
+from adapters.openai.tool_calls import ToolCalls, message_of, tools_of
+from application.ports.language import ModelError, Passage, Prompt, ToolCall
 
 _CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+
+_OPENAI = "api.openai.com"
 
 _RAW_STREAM: dict[str, Any] = {
     "cast_to": object,
@@ -49,6 +52,8 @@ class OpenAIModel:
             timeout=httpx2.Timeout(idle_timeout + 5.0, connect=5.0),
             http_client=abortable_client(_CONNECTIONS),
         )
+        # OpenAI's newer models refuse the old name; most compatible servers know no other.
+        self._max_tokens = "max_completion_tokens" if self._client.base_url.host == _OPENAI else "max_tokens"
 
     def stream(self, prompt: Prompt) -> OpenAIStream:
         request: dict[str, Any] = {
@@ -59,6 +64,10 @@ class OpenAIModel:
         }
         if prompt.agent.temperature is not None:
             request["temperature"] = prompt.agent.temperature
+        if prompt.max_tokens is not None:
+            request[self._max_tokens] = prompt.max_tokens
+        if prompt.tools:
+            request["tools"] = tools_of(prompt.tools)
         return OpenAIStream(self._client, request)
 
     def close(self) -> None:
@@ -74,6 +83,9 @@ class OpenAIModel:
         note = "" if self._model in known else f" (which does not list {self._model})"
         return f"{self._model} at {self._client.base_url}{note}"
 
+
+_ORDINARY = {"stop", "tool_calls"}
+"""Reasons for the end of an answer that nobody needs to be told."""
 
 _BROKEN = (openai.OpenAIError, httpx2.HTTPError, httpcore2.NetworkError, httpcore2.ProtocolError, OSError)
 """What is raised when a connection does not bring what it should."""
@@ -93,6 +105,12 @@ class OpenAIStream:
         self._response: Any = None
         self._rest: Iterator[bytes] = iter(())
         self._metadata: dict[str, object] = {"model": request["model"]}
+        self._pieces = ToolCalls()
+        self._tool_calls: Sequence[ToolCall] = ()
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return self._tool_calls
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -129,18 +147,20 @@ class OpenAIStream:
                 break
             text, reason = self._take(data)
             finished = finished or reason is not None
-            if text:
+            if text is not None:
                 yield text
         if finished:
+            self._tool_calls = self._pieces.made()
             self._rest = blocks
             self._call.end()
         elif not self._call.aborted:
             raise ModelError("model_broke_off", "The model's answer broke off.")
 
     def _take(self, data: bytes) -> tuple[str | None, str | None]:
-        """A chunk's text and, in the last chunk with text, the reason for the end; the rest becomes metadata.
+        """A chunk's text (empty: pieces of tool calls alone) and, in the last with either, the reason for the end.
 
-        Compatible servers leave out and add what they like, so whatever is not understood is passed over.
+        The rest becomes metadata. Compatible servers leave out and add what they like, so whatever is not understood
+        is passed over.
         """
         try:
             chunk = orjson.loads(data)
@@ -158,10 +178,12 @@ class OpenAIStream:
         if choice is None:
             return None, None
         reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason != "stop":
+        if isinstance(reason, str) and reason not in _ORDINARY:
             self._metadata["finish_reason"] = reason.replace("\x00", "")[:100]
-        text = (choice.get("delta") or {}).get("content")
-        return text if isinstance(text, str) else None, reason
+        delta = choice.get("delta") or {}
+        called = "tool_calls" in delta and self._pieces.take(delta["tool_calls"])
+        text = delta.get("content")
+        return text if isinstance(text, str) and text else ("" if called else None), reason
 
 
 def _events(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -176,20 +198,21 @@ def _events(blocks: Iterator[bytes]) -> Iterator[bytes]:
         yield data
 
 
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
+def _messages(prompt: Prompt) -> list[dict[str, Any]]:
     """The Chat Completions messages: instructions, the session's context, passages, then the turns."""
-    messages = [{"role": "system", "content": prompt.agent.instructions}]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": prompt.agent.instructions}]
     if prompt.context:
         messages.append({"role": "system", "content": _CONTEXT + orjson.dumps(prompt.context).decode()})
     if prompt.passages:
         numbered = "\n\n".join(_numbered(number, passage) for number, passage in enumerate(prompt.passages, start=1))
         messages.append({"role": "system", "content": _PASSAGES + numbered})
-    messages.extend({"role": turn.role, "content": turn.content} for turn in prompt.turns)
+    messages.extend(map(message_of, prompt.turns))
     return messages
 
 
 def _numbered(number: int, passage: Passage) -> str:
-    return f"[{number}] {passage.title} › {passage.heading}\n{passage.text}"
+    where = " › ".join(part for part in (passage.title, passage.heading) if part)
+    return f"[{number}] {where}\n{passage.text}"
 
 
 def _translated(failure: Exception) -> ModelError:

@@ -1,0 +1,1 @@
+"""What tools run on: the built-in one, plugins of other packages, and JSON Schema."""
