@@ -10,16 +10,16 @@ from pathlib import Path
 from rich.console import Console
 from tests.servers import report
 
-from benchmarks import pages, replies, startup
+from benchmarks import answers, pages, replies, startup
 from benchmarks.worlds import WORLDS
 
-PARTS = {"pages": pages, "replies": replies, "startup": startup}
+PARTS = {"pages": pages, "replies": replies, "answers": answers, "startup": startup}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="make bench")
     arguments.add_argument("--quick", action="store_true", help="a fraction of the load, for a first look")
-    arguments.add_argument("--only", choices=["pages", "replies", "startup"])
+    arguments.add_argument("--only", choices=list(PARTS))
     arguments.add_argument("--world", choices=list(WORLDS), help="only this one")
     options = arguments.parse_args()
     console = Console(width=150)

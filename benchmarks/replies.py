@@ -53,6 +53,7 @@ def table(make: Make, folder: Path, *, quick: bool) -> Table:
         "PARLEY_CONCURRENCY": 2_000,
         "PARLEY_REPLY_TIMEOUT": 120,
         "PARLEY_MODEL": "bench",
+        "PARLEY_CACHE_ANSWERS": 0,  # everybody asks the same
     }
     with _model() as model_port:
         url = f"http://127.0.0.1:{model_port}/v1"

@@ -12,6 +12,9 @@ from typing import Any
 from application.ports.persistence import Document
 from domain.conversations import Conversation
 from domain.deletions import Deletion
+from domain.jobs import LIVE, Job, JobStatus
+from domain.knowledge import Document as KnowledgeDocument
+from domain.knowledge import DocumentStatus, Project
 from domain.messages import Message
 from domain.replies import Reply
 from domain.rooms import Room
@@ -48,6 +51,7 @@ def conversation_document(conversation: Conversation) -> Document:
         "room_id": conversation.room_id,
         "title": conversation.title,
         "agent": conversation.agent,
+        "project_id": conversation.project_id,
         "metadata": conversation.metadata,
         "message_count": conversation.message_count,
         "last_message": conversation.last_message,
@@ -71,6 +75,7 @@ def message_document(message: Message) -> Document:
         "status": message.status,
         "agent": message.agent,
         "sources": message.sources,
+        "tool_calls": message.tool_calls or [],
         "error": message.error,
         "metadata": message.metadata,
         "parent_id": message.parent_id,
@@ -88,9 +93,11 @@ def reply_document(reply: Reply) -> Document:
         "position": reply.position,
         "version": reply.version,
         "agent": reply.agent,
+        "project_id": reply.project_id,
         "status": reply.status,
         "text": reply.text,
         "sources": reply.sources,
+        "tool_calls": reply.tool_calls or [],
         "error": reply.error,
         "metadata": reply.metadata,
         "cancel_requested": reply.cancel_requested_at is not None,
@@ -136,6 +143,53 @@ def session_document(session: Session, now: datetime) -> Document:
     }
 
 
+def project_document(project: Project, asker: str, *, document_count: int = 0, passage_count: int = 0) -> Document:
+    """A project and what its documents add up to, as `asker` sees it."""
+    return {
+        "id": project.id,
+        "key": project.key,
+        "name": project.name,
+        "description": project.description,
+        "visibility": project.visibility,
+        "is_own": project.owner == asker,
+        "metadata": project.metadata,
+        "document_count": document_count,
+        "passage_count": passage_count,
+        "created_at": project.created_at,
+        "updated_at": project.updated_at,
+        "version": project.version,
+    }
+
+
+def document_of_project(document: KnowledgeDocument, job: Job | None) -> Document:
+    """A document of a project, without its text; `job` is the one that reads it in or embeds it, if there is one.
+
+    It is `processing` while that runs for the first time, and has `progress` whenever it lives.
+    """
+    is_live = job is not None and job.status in LIVE
+    is_begun = job is not None and job.status is JobStatus.RUNNING
+    status: str = document.status
+    return {
+        "id": document.id,
+        "project_id": document.project_id,
+        "name": document.name,
+        "title": document.title or document.name,
+        "media_type": document.media_type,
+        "size": document.size,
+        "status": "processing" if is_begun and document.status is DocumentStatus.QUEUED else status,
+        "progress": {"done": job.done, "total": job.total} if job is not None and is_live else None,
+        "error": document.error,
+        "characters": document.characters,
+        "passage_count": document.passage_count,
+        "embedded": document.embedded_with is not None,
+        "metadata": document.metadata,
+        "created_at": document.created_at,
+        "updated_at": document.updated_at,
+        "ingested_at": document.ingested_at,
+        "version": document.version,
+    }
+
+
 def deletion_document(deletion: Deletion) -> Document:
     """What a deletion took."""
     return {
@@ -144,6 +198,7 @@ def deletion_document(deletion: Deletion) -> Document:
         "subject_id": deletion.subject_id,
         "conversation_count": deletion.conversation_count,
         "message_count": deletion.message_count,
+        "document_count": deletion.document_count,
         "deleted_at": deletion.deleted_at,
     }
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from domain.agents import Agents
@@ -39,7 +39,7 @@ class Conversation(Recorder):
     `head_id` is its last message, `last_message` that one's `{role, preview, created_at}`. `reached` is the highest
     position that another branch may have; None as long as there was but one. `live_reply_id` is the reply in the
     making: while there is one, no other question is taken and the branch stays. `forgotten` holds, by agent, the
-    first position that it sees.
+    first position that it sees. With a `project_id` its answers are grounded in that project alone.
     """
 
     id: UUID
@@ -49,6 +49,7 @@ class Conversation(Recorder):
     updated_at: datetime
     last_activity_at: datetime
     room_id: UUID | None = None
+    project_id: UUID | None = None
     title: str = ""
     metadata: dict[str, object] = field(default_factory=dict)
     next_position: int = 1
@@ -74,6 +75,7 @@ class Conversation(Recorder):
         agents: Agents,
         limits: Limits,
         now: datetime,
+        project_id: UUID | None = None,
     ) -> Conversation:
         """An empty conversation; without a title the first question will name it.
 
@@ -85,6 +87,7 @@ class Conversation(Recorder):
             room_id=room_id,
             title=limits.text("title", title, limits.conversation_title) if title is not None else "",
             agent=agents.named(agent).name,
+            project_id=project_id,
             metadata=limits.metadata(metadata),
             created_at=now,
             updated_at=now,
@@ -102,14 +105,17 @@ class Conversation(Recorder):
         agents: Agents,
         limits: Limits,
         now: datetime,
+        project_id: UUID | Literal["unchanged"] | None = "unchanged",
     ) -> None:
-        """Take a new title, agent or metadata (replaced as a whole); None leaves a value as it is."""
+        """Take a new title, agent, metadata (replaced as a whole) or project; None leaves all but the last as it is."""
         if title is not None:
             self.title = limits.text("title", title, limits.conversation_title)
         if agent is not None:
             self.agent = agents.named(agent).name
         if metadata is not None:
             self.metadata = limits.metadata(metadata)
+        if project_id != "unchanged":
+            self.project_id = project_id
         self.updated_at = now
         self.record(ConversationChanged(subject_id=self.id, at=now))
 
@@ -125,12 +131,14 @@ class Conversation(Recorder):
         limits: Limits,
         now: datetime,
         session_id: UUID | None = None,
+        project_id: UUID | None = None,
         taken: tuple[int, int] = (0, 0),
     ) -> tuple[Message, Reply]:
         """Take a question and queue its reply at the position after it.
 
         `live_replies` counts the owner's replies in the making, everywhere; `taken` the messages that other
-        branches have at the two positions, if the conversation `retraces` any. Raises Invalid,
+        branches have at the two positions, if the conversation `retraces` any. A `project_id` is this question's
+        instead of the conversation's. Raises Invalid,
         Conflict `reply_in_progress`, or Limited `too_many_live_replies`.
         """
         text = limits.text("content", content, limits.message)
@@ -141,7 +149,14 @@ class Conversation(Recorder):
             self.title = _shortened(text, _TITLE_FROM_QUESTION)
         question = self._question(message_id, text, self.next_position, taken[0], self.head_id, now)
         return question, self._queue_reply(
-            reply_id, question.position + 1, taken[1] + 1, question.id, agent=answering, session_id=session_id, now=now
+            reply_id,
+            question.position + 1,
+            taken[1] + 1,
+            question.id,
+            agent=answering,
+            session_id=session_id,
+            project_id=project_id or self.project_id,
+            now=now,
         )
 
     def edit(
@@ -178,7 +193,14 @@ class Conversation(Recorder):
         for version in (*versions, edited):
             version.alternatives = len(versions)
         return edited, self._queue_reply(
-            reply_id, edited.position + 1, taken[1] + 1, edited.id, agent=answering, session_id=None, now=now
+            reply_id,
+            edited.position + 1,
+            taken[1] + 1,
+            edited.id,
+            agent=answering,
+            session_id=None,
+            project_id=self.project_id,
+            now=now,
         )
 
     def select(self, fork: Fork, following: Sequence[Message], now: datetime) -> None:
@@ -215,6 +237,11 @@ class Conversation(Recorder):
             answer.feedback = None
             self._note_change(answer, now)
 
+    def note_intent(self, question: Message, intent: dict[str, object], now: datetime) -> None:
+        """Note on a question what kind of question it is."""
+        question.metadata = {**question.metadata, "intent": intent}
+        self._note_change(question, now)
+
     def regenerate(
         self,
         answer: Message,
@@ -225,6 +252,7 @@ class Conversation(Recorder):
         limits: Limits,
         now: datetime,
         session_id: UUID | None = None,
+        project_id: UUID | None = None,
     ) -> Reply:
         """Queue a new version of the last answer; the old one leaves the history and is kept.
 
@@ -245,6 +273,7 @@ class Conversation(Recorder):
             answer.parent_id,
             agent=answer.agent or self.agent,
             session_id=session_id,
+            project_id=project_id,
             now=now,
         )
 
@@ -265,6 +294,7 @@ class Conversation(Recorder):
             status=reply.status.value,
             agent=reply.agent,
             sources=reply.sources,
+            tool_calls=reply.tool_calls,
             error=reply.error,
             metadata=reply.metadata,
             parent_id=reply.parent_id,
@@ -379,6 +409,7 @@ class Conversation(Recorder):
         *,
         agent: str,
         session_id: UUID | None,
+        project_id: UUID | None,
         now: datetime,
     ) -> Reply:
         self.live_reply_id = reply_id
@@ -391,6 +422,7 @@ class Conversation(Recorder):
             parent_id=parent_id,
             agent=agent,
             session_id=session_id,
+            project_id=project_id,
             # What is answered is seen in any case.
             window_from=min(self.seen_from(agent), position - 1),
             now=now,

@@ -33,7 +33,9 @@ class Message:
     It follows the message `parent_id`, and so do its `alternatives` other versions: answers that were
     regenerated, questions that were edited. What is not on the current branch is no part of the history and
     `superseded_by` the message that is there in its place, or in the place of the one it follows from.
-    `version` numbers all messages at one position of a conversation, on any branch, from 1.
+    `version` numbers all messages at one position of a conversation, on any branch, from 1. `sources` are the passages
+    that an answer cites, `tool_calls` the tools that were called for it: `{id, name, arguments, result, error,
+    truncated, duration_ms}` each, in their order.
     """
 
     id: UUID
@@ -47,6 +49,7 @@ class Message:
     status: str = "completed"
     agent: str | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] | None = None
     error: dict[str, str] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     parent_id: UUID | None = None

@@ -46,14 +46,15 @@ class Outcome:
     """How a reply ended.
 
     `text` may be partial or empty. `error` is `{code, message}` for a failure or a time-out.
-    `sources` are the passages shown beside the answer, `metadata` what was measured
-    (model, usage, response_time_ms, time_to_first_token_ms, offline, fallback).
+    `sources` are the passages shown beside the answer, `tool_calls` what its tools were asked and said, `metadata`
+    what was measured (model, usage, response_time_ms, time_to_first_token_ms, confidence, offline, fallback, cached).
     """
 
     status: ReplyStatus
     text: str = ""
     error: dict[str, str] | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,7 +63,8 @@ class Reply(Recorder):
     """One reply and the right to write it.
 
     `parent_id` is the message that it answers, `session_id` the session it was asked in, whose context the
-    agent is told, `window_from` the first position that the agent sees of the history. `epoch` is a fencing
+    agent is told, `window_from` the first position that the agent sees of the history, `project_id` the project that
+    it is to be grounded in alone. `epoch` is a fencing
     token: each claim raises it, and whoever writes under an older one is refused. `text` is the last checkpoint
     while running. `position` and `version` are the place the finished message takes; that message has the
     reply's own id.
@@ -82,6 +84,7 @@ class Reply(Recorder):
     parent_id: UUID | None = None
     session_id: UUID | None = None
     window_from: int | None = None
+    project_id: UUID | None = None
     status: ReplyStatus = ReplyStatus.QUEUED
     text: str = ""
     epoch: int = 0
@@ -94,6 +97,7 @@ class Reply(Recorder):
     final_seq: int | None = None
     error: dict[str, str] | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -109,6 +113,7 @@ class Reply(Recorder):
         agent: str,
         session_id: UUID | None,
         window_from: int = 1,
+        project_id: UUID | None = None,
         now: datetime,
     ) -> Reply:
         """A reply that waits for a worker, its place in the conversation reserved."""
@@ -122,6 +127,7 @@ class Reply(Recorder):
             agent=agent,
             session_id=session_id,
             window_from=window_from,
+            project_id=project_id,
             created_at=now,
         )
         reply.record(ReplyQueued(subject_id=id, at=now, conversation_id=conversation_id, session_id=session_id))
@@ -160,6 +166,7 @@ class Reply(Recorder):
         self.text = outcome.text
         self.error = outcome.error
         self.sources = outcome.sources
+        self.tool_calls = outcome.tool_calls
         self.metadata = outcome.metadata
         self.final_seq = final_seq
         self.lease_until = None
@@ -176,9 +183,12 @@ class Reply(Recorder):
         self.epoch += 1
         self.lease_until = now + LEASE
 
-    def can_be_tried_again(self, emitted: str) -> bool:
-        """Whether nothing was emitted, nobody wants it stopped, and attempts are left."""
-        return not emitted and self.attempts < ATTEMPTS and self.cancel_requested_at is None
+    def can_be_tried_again(self, emitted: str, *, acted: bool = False) -> bool:
+        """Whether nothing was emitted, nobody wants it stopped, and attempts are left.
+
+        Nor has it `acted`: what a tool has done would be done twice.
+        """
+        return not emitted and not acted and self.attempts < ATTEMPTS and self.cancel_requested_at is None
 
     def requeue(self, *, epoch: int, now: datetime) -> None:
         """Go back to the queue as the owner of `epoch`; raises LeaseLost when that epoch is over."""

@@ -21,8 +21,8 @@ from application.conversations.commands import StartConversation
 from application.facade import Application
 from application.ports.persistence import Document
 from application.ports.queries import MessagePage
+from application.replies.answering import Pace
 from application.replies.ending import CancelReply
-from application.replies.generating import Pace
 from application.replies.watching import WatchReply
 from domain.identity import SYSTEM
 from domain.replies import LEASE, ReplyStatus
@@ -46,13 +46,17 @@ class Clock:
 class World:
     """An application over a fresh database whose model is scripted and whose worker is started by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, data_dir: Path, prepare: Callable[[World], None] = lambda world: None
+    ) -> None:
         monkeypatch.setenv("PARLEY_DATA_DIR", str(data_dir))
+        monkeypatch.setenv("PARLEY_CACHE_ANSWERS", "0")
         self.model = ScriptedModel()
         self.clock = Clock()
         self.container = Container(settings=Settings.from_environment())
         self.container.model.override(providers.Object(self.model))
         self.container.clock.override(providers.Object(self.clock))
+        prepare(self)
         self.container.schema().upgrade()
         self.app: Application = self.container.application()
 
@@ -91,7 +95,6 @@ def world(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Iterator[World]:
     yield world
     world.model.finish()
     world.container.database().dispose()
-    world.container.knowledge().close()
 
 
 def test_the_first_words_leave_at_once_and_are_checkpointed(world: World) -> None:

@@ -138,6 +138,7 @@ class RegenerateReplyHandler:
                 limits=self.limits,
                 now=self.now(),
                 session_id=reply.session_id,
+                project_id=reply.project_id,
             )
             work.replies.add(anew)
             work.answers.keep(command.once, regenerated_document(anew))

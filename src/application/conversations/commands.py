@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from uuid import UUID
 
 from application.documents import conversation_document
@@ -25,13 +26,14 @@ class StartConversation:
     room_id: UUID | None = None
     title: str | None = None
     agent: str | None = None
+    project_id: UUID | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StartConversationHandler:
-    """Starts it; raises Invalid, or NotFound or Forbidden for the room."""
+    """Starts it; raises Invalid, or NotFound or Forbidden for the room or the project."""
 
     start_work: StartWork
     new_id: NewId
@@ -44,6 +46,8 @@ class StartConversationHandler:
             owner = command.principal.key
             if command.room_id is not None:
                 owner = work.rooms.get(command.room_id, for_=command.principal).owner
+            if command.project_id is not None:
+                work.projects.look(command.project_id, for_=command.principal)
             conversation = Conversation.start(
                 id=self.new_id(),
                 owner=owner,
@@ -54,6 +58,7 @@ class StartConversationHandler:
                 agents=self.agents,
                 limits=self.limits,
                 now=self.now(),
+                project_id=command.project_id,
             )
             work.conversations.add(conversation)
             work.answers.keep(command.once, conversation_document(conversation))
@@ -63,13 +68,14 @@ class StartConversationHandler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeConversation:
-    """A conversation shall have another title, agent or metadata; None leaves a value as it is."""
+    """A conversation shall have another title, agent, metadata or project; None leaves all but the last as it is."""
 
     principal: Principal
     conversation_id: UUID
     title: str | None = None
     agent: str | None = None
     metadata: Mapping[str, object] | None = None
+    project_id: UUID | Literal["unchanged"] | None = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class ChangeConversationHandler:
     def __call__(self, command: ChangeConversation) -> Conversation:
         with self.start_work() as work:
             conversation = work.conversations.get(command.conversation_id, for_=command.principal)
+            if isinstance(command.project_id, UUID):
+                work.projects.look(command.project_id, for_=command.principal)
             conversation.change(
                 title=command.title,
                 agent=command.agent,
@@ -91,6 +99,7 @@ class ChangeConversationHandler:
                 agents=self.agents,
                 limits=self.limits,
                 now=self.now(),
+                project_id=command.project_id,
             )
             work.commit()
         return conversation

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from application.documents import message_document
+from application.ports.intents import Intent
 from application.ports.persistence import Document, StartWork
 from application.ports.runtime import LogEntry, LogUnavailable, Now, ReplyLog, Signals
 from application.replies.watching import ReplyWatcher, WatchReply, terminal_entry
@@ -28,8 +29,13 @@ class ReplyEnding:
     log: ReplyLog
     now: Now
 
-    def end(self, ending: Reply, outcome: Outcome, *, epoch: int, final_seq: int) -> Message:
-        """End the reply, of which a copy is given, as the owner of `epoch`; raises LeaseLost when that is over."""
+    def end(
+        self, ending: Reply, outcome: Outcome, *, epoch: int, final_seq: int, intent: Intent | None = None
+    ) -> Message:
+        """End the reply, of which a copy is given, as the owner of `epoch`; raises LeaseLost when that is over.
+
+        The `intent` is noted on the question.
+        """
         reply_id = ending.id
         with self.start_work() as work:
             conversation = work.conversations.get(ending.conversation_id, for_=SYSTEM, deleted=None)
@@ -43,6 +49,8 @@ class ReplyEnding:
                 versions = work.messages.versions(conversation.id, reply.position, reply.parent_id)
             message = conversation.take_answer(reply, self.now(), versions=versions)
             work.messages.add(message)
+            if intent is not None and reply.parent_id is not None:
+                conversation.note_intent(work.messages.get(reply.parent_id), intent.document, self.now())
             work.commit()
         return self._tell(message, epoch=epoch, seq=final_seq)
 
@@ -64,8 +72,8 @@ class ReplyEnding:
             reply.fence(self.now())
             work.commit()
         next_seq, logged = self._take_log_over(reply)
-        emitted = max(reply.text, logged, key=len)
-        if reply.can_be_tried_again(emitted):
+        emitted = max(reply.text, said(logged), key=len)
+        if reply.can_be_tried_again(emitted, acted=any(entry.event == "reply.tool_call" for entry in logged)):
             with self.start_work() as work:
                 work.replies.get(reply_id, for_=SYSTEM).requeue(epoch=reply.epoch, now=self.now())
                 work.commit()
@@ -74,13 +82,13 @@ class ReplyEnding:
         self.end(reply, outcome, epoch=reply.epoch, final_seq=next_seq)
         return outcome.status
 
-    def _take_log_over(self, reply: Reply) -> tuple[int, str]:
-        """The number that the log goes on with, and the text that is in it; without the log, what is safe."""
+    def _take_log_over(self, reply: Reply) -> tuple[int, Sequence[LogEntry]]:
+        """The number that the log goes on with, and what is in it; without the log, what is safe."""
         try:
             next_seq = self.log.open(reply.id, epoch=reply.epoch, first_seq=reply.seq_ceiling)
-            return next_seq, said(self.log.read(reply.id, after=-1))
+            return next_seq, self.log.read(reply.id, after=-1)
         except LogUnavailable:
-            return reply.seq_ceiling, ""
+            return reply.seq_ceiling, ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,12 @@ class Record:
             before, self.text = len(self.text), text
             self.add("reply.delta", {"text": text[before:]})
 
+    def restart(self) -> None:
+        """Begin anew: what was said so far was not said."""
+        with self._lock:
+            self.text = ""
+            self.add("reply.started", self._started)
+
     def add(self, event: str, data: dict[str, object]) -> None:
         """Add an event; raises LeaseLost when the log has a newer owner."""
         with self._lock:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from application.ports.persistence import LiveReplies, StorageUnavailable
-from application.ports.projections import RecordedEvent
-from application.ports.runtime import Now, ReplyQueue
+from application.ports.runtime import Now, Queue
 from application.replies.ending import ReplyEnding
 from domain.errors import LeaseLost
 from domain.replies import LEASE, Reply, ReplyStatus
@@ -21,18 +20,6 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class WakeWorkers:
-    """Subscribes to the relay: dispatches what was queued."""
-
-    queue: ReplyQueue
-
-    def __call__(self, events: Sequence[RecordedEvent]) -> None:
-        for event in events:
-            if event.name == "ReplyQueued":
-                self.queue.dispatch(event.subject_id)
-
-
-@dataclass(frozen=True, slots=True)
 class SweepReplies:
     """Dispatches replies that have waited so long that their first dispatch must have been lost.
 
@@ -40,7 +27,7 @@ class SweepReplies:
     """
 
     live: LiveReplies
-    queue: ReplyQueue
+    queue: Queue
     now: Now
     after: timedelta = timedelta(seconds=2)
 

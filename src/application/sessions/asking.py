@@ -28,6 +28,7 @@ class AskInSession:
     session_id: UUID
     content: str
     agent: str | None = None
+    project_id: UUID | None = None
     on_conflict: OnConflict = OnConflict.REJECT
     at_most: int | None = None
     once: Once | None = None
@@ -58,6 +59,8 @@ class AskInSessionHandler:
         with self.start_work() as work:
             session = work.sessions.get(command.session_id, for_=command.principal)
             session.touch(self.lifetime, self.now())
+            if command.project_id is not None:
+                work.projects.look(command.project_id, for_=command.principal)
             spoken_in = conversation_of(work, session, command.principal)
             conversation = spoken_in or self._started(work, session, command.principal)
             question, reply = conversation.ask(
@@ -70,6 +73,7 @@ class AskInSessionHandler:
                 limits=self.limits,
                 now=self.now(),
                 session_id=session.id,
+                project_id=command.project_id,
                 taken=taken_ahead(work, conversation),
             )
             work.messages.add(question)

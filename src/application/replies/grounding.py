@@ -1,0 +1,115 @@
+"""What one reply rests on: the passages that were found for it, numbered as the answer cites them."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from application.knowledge.retrieval import Retrieval
+from application.ports.knowledge import Scope
+from application.ports.language import Passage
+from application.ports.persistence import Document
+from application.ports.tools import ToolContext
+from application.replies.prompting import tokens_in
+
+_CITATION = re.compile(r"\[(\d{1,2})\]")
+
+_MOST = 99
+"""Passages of one reply: what is cited has two digits at most."""
+
+_UNCITED = 0.5
+"""How much of its confidence an answer keeps that was given passages and cites none."""
+
+
+@dataclass(slots=True)
+class Grounding:
+    """Finds passages in a scope, for the prompt and for the model's own searches, and remembers their numbers.
+
+    Nothing that a model writes widens the `scope`: it is the asker's. No more than `tokens` worth of passages is
+    handed out at a time, the best first.
+    """
+
+    retrieval: Retrieval
+    scope: Scope
+    tokens: int
+    passages: list[Passage] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def gather(self, question: str, *, limit: int) -> Sequence[Passage]:
+        """What the prompt holds of the documents; those found are numbered from 1."""
+        if not limit or not self.scope.projects:
+            return ()
+        return [passage for _, passage in self._numbered(question, limit)]
+
+    def search(self, context: ToolContext, arguments: Mapping[str, object]) -> object:
+        """The tool `search_knowledge`, see application.tools."""
+        limit = arguments.get("limit", 4)
+        found = self._numbered(str(arguments["query"]), limit if isinstance(limit, int) else 4)
+        if not found:
+            return "Nothing in the documents bears on this."
+        shown = [
+            {"number": number, "title": passage.title, "heading": passage.heading, "text": passage.text}
+            for number, passage in found
+        ]
+        return json.dumps({"passages": shown}, ensure_ascii=False)
+
+    def sources(self, text: str) -> list[Document]:
+        """The passages that `text` cites as [1], [2], …, with their numbers."""
+        return [source_document(number, self.passages[number - 1]) for number in self._cited(text)]
+
+    def confidence(self, text: str) -> float:
+        """How well the passages bear on what was asked, 0 to 1: as well as the best that `text` cites.
+
+        Half of that of the best one found when none is cited, 0 when none was found. It says nothing of whether
+        the model has understood them.
+        """
+        if cited := self._cited(text):
+            return round(max(self.passages[number - 1].relevance for number in cited), 2)
+        return round(_UNCITED * max((passage.relevance for passage in self.passages), default=0.0), 2)
+
+    def _cited(self, text: str) -> list[int]:
+        numbers = {int(number) for number in _CITATION.findall(text)}
+        return [number for number in range(1, len(self.passages) + 1) if number in numbers]
+
+    def _numbered(self, question: str, limit: int) -> list[tuple[int, Passage]]:
+        found = within(self.retrieval.search(question, self.scope, limit=limit), self.tokens)
+        numbered = []
+        with self._lock:  # A model may search for several things at once.
+            known = {(passage.document_id, passage.text): number for number, passage in enumerate(self.passages, 1)}
+            for passage in found:
+                number = known.get((passage.document_id, passage.text))
+                if number is None and len(self.passages) < _MOST:
+                    self.passages.append(passage)
+                    number = len(self.passages)
+                if number is not None:
+                    numbered.append((number, passage))
+        return numbered
+
+
+def within(passages: Sequence[Passage], tokens: int) -> list[Passage]:
+    """The first ones that have `tokens` together; at least one, if there is any."""
+    taken: list[Passage] = []
+    for passage in passages:
+        tokens -= tokens_in(f"{passage.title} › {passage.heading}\n{passage.text}")
+        if tokens < 0 and taken:
+            break
+        taken.append(passage)
+    return taken
+
+
+def source_document(number: int, passage: Passage) -> Document:
+    """A passage as messages keep it, and watchers see it."""
+    return {
+        "number": number,
+        "title": passage.title,
+        "heading": passage.heading,
+        "document": passage.document,
+        "document_id": str(passage.document_id),
+        "project_id": str(passage.project_id),
+        "page": passage.page,
+        "excerpt": passage.text,
+        "relevance": round(passage.relevance, 2),
+    }
