@@ -16,7 +16,7 @@ from adapters.mongo.words import words_to_store
 from application.ports.persistence import Document
 from application.ports.projections import Model, ReadModelsUnavailable, Snapshot
 
-SHAPE = 2
+SHAPE = 3
 """What stored documents look like. A change of it, also of how words are stored, makes a rebuild necessary."""
 
 _OURS = ("_id", "version", "shape", "owner", "hidden", "document", "words")
@@ -52,6 +52,7 @@ _INDEXES: Mapping[Model, Sequence[tuple[str, ...]]] = {
         ("conversation_id", "hidden", "position"),
         ("room_id", "hidden", "created_at", "conversation_id", "position"),
         ("owner", "words"),
+        ("owner", "created_at"),
     ],
 }
 

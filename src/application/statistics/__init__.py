@@ -1,0 +1,1 @@
+"""Statistics: what is counted, day by day, and what it adds up to."""
