@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from tests.servers import report
 
-from benchmarks import answers, pages, replies, startup
+from benchmarks import answers, pages, replies, retrieval, startup
 from benchmarks.worlds import WORLDS
 
-PARTS = {"pages": pages, "replies": replies, "answers": answers, "startup": startup}
+PARTS = {"pages": pages, "replies": replies, "answers": answers, "retrieval": retrieval, "startup": startup}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from alembic import context
 
 from adapters.sql.engine import Database, open_database
+from adapters.sql.knowledge_tables import map_knowledge
 from adapters.sql.tables import map_entities, metadata
 
 
@@ -17,11 +18,13 @@ def database() -> Database:
 
 
 def is_mapped(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
-    """Whether comparing should look at it: full-text search has tables and an index that no entity maps to."""
-    return not ((name or "").startswith("messages_fts") or (kind == "index" and name == "ix_messages_words"))
+    """Whether comparing should look at it: full-text search has tables, a column and indexes that no entity maps to."""
+    searched = {("index", "ix_messages_words"), ("index", "ix_passages_terms"), ("column", "terms")}
+    return not ((name or "").startswith(("messages_fts", "passages_fts")) or (kind, name) in searched)
 
 
 map_entities()
+map_knowledge()
 the_database = database()
 with the_database.writing() as connection:
     the_database.while_migrating(connection)

@@ -10,6 +10,9 @@ from domain.agents import BUILT_IN
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.identity import Principal, PrincipalKind
+from domain.job_analyses import JobAnalysis
+from domain.jobs import Job, JobKind
+from domain.knowledge import Document, Project, Visibility
 from domain.limits import Limits
 from domain.messages import Message
 from domain.replies import Outcome, Reply, ReplyStatus
@@ -84,6 +87,52 @@ def answered(
 
 def completed(text: str = "Because.") -> Outcome:
     return Outcome(status=ReplyStatus.COMPLETED, text=text)
+
+
+def a_project(owner: Principal = ALICE, name: str = "Project", **given: Any) -> Project:
+    options: dict[str, Any] = {
+        "id": uuid4(),
+        "key": None,
+        "description": "",
+        "visibility": Visibility.PRIVATE,
+        "metadata": {},
+        "projects_so_far": 0,
+        "limits": Limits(),
+        "now": NOW,
+    }
+    return Project.open(owner=owner, name=name, **(options | given))
+
+
+def a_document(project: Project, name: str = "notes.md", **given: Any) -> Document:
+    options: dict[str, Any] = {
+        "id": uuid4(),
+        "title": None,
+        "media_type": "text/markdown",
+        "size": 10,
+        "fingerprint": "f" * 64,
+        "metadata": {},
+        "documents_so_far": 0,
+        "limits": Limits(),
+        "now": NOW,
+    }
+    return Document.add(project=project, name=name, **(options | given))
+
+
+def a_job(kind: JobKind = JobKind.INGEST, **given: Any) -> Job:
+    options: dict[str, Any] = {"id": uuid4(), "subject_id": uuid4(), "owner": ALICE.key, "now": NOW}
+    return Job.queue(kind=kind, **(options | given))
+
+
+def a_job_analysis(text: str = "Requirements: Zig", owner: Principal = ALICE, **given: Any) -> JobAnalysis:
+    options: dict[str, Any] = {
+        "id": uuid4(),
+        "title": None,
+        "project_id": None,
+        "analyses_so_far": 0,
+        "limits": Limits(),
+        "now": NOW,
+    }
+    return JobAnalysis.of_text(text, owner=owner, **(options | given))
 
 
 def a_deletion(subject: Subject, subject_id: UUID, at: datetime = NOW) -> Deletion:

@@ -16,12 +16,16 @@ from tests.servers import a_postgres_database, report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the servers that were used, and how much of the app the walk of strangers has covered."""
+    """Name the servers that were used, how far the walk of strangers went, and what retrieval was found to be worth."""
     if used := report():
         terminalreporter.write_line(f"Servers: {used}")
     for passed in terminalreporter.getreports("passed"):
         if walked := dict(passed.user_properties).get("walked"):
             terminalreporter.write_line(f"Isolation: {walked}")
+        if answered := dict(passed.user_properties).get("answered"):
+            terminalreporter.write_line(f"Answered: {answered}")
+        if retrieved := dict(passed.user_properties).get("retrieved"):
+            terminalreporter.write_line(f"Retrieved: {retrieved}")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.parley_process import Client, ParleyProcess, Process, WorkerProcess, cli
+from tests.parley_process import COMMON, Client, ParleyProcess, Process, WorkerProcess, cli
 from tests.servers import a_mongo_database, a_postgres_database, a_redis
 from tests.waiting import eventually
 
@@ -31,7 +31,7 @@ class Installation:
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
-        self.settings = {"PARLEY_DATA_DIR": folder, "PARLEY_SHUTDOWN_GRACE": 2} | settings
+        self.settings = {"PARLEY_DATA_DIR": folder, "PARLEY_SHUTDOWN_GRACE": 2} | COMMON | settings
         self.webs: list[ParleyProcess] = []
         self.workers: list[WorkerProcess] = []
 

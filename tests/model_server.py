@@ -27,6 +27,11 @@ What `/v1/embeddings` does is written in the model's name: anything else makes v
     embed-wrong-dimension          every second vector is half as long
     embed-too-few                  leaves out the last vector
     embed-not-a-number             a vector holds a text
+    embed-nan                      a vector holds a number that is none
+    embed-zeros                    a vector has no direction
+    embed-floats                   refuses the encoding_format base64
+    embed-401                      knows no such key
+    embed-subwords                 makes vectors of the pieces of words
     embed-unordered                the last vector comes first, numbered as it should be
     embed-429-twice                refuses the first 2 requests for these very texts
     embed-500                      fails
@@ -37,6 +42,7 @@ What `/v1/embeddings` does is written in the model's name: anything else makes v
 from __future__ import annotations
 
 import json
+import math
 import re
 import select
 import socket
@@ -48,7 +54,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.vectors import DIMENSION, packed, vector
+from tests.vectors import DIMENSION, packed, subword_vector, vector
 
 MODEL = "test-model"
 
@@ -229,7 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
         misdeed = request["model"].removeprefix("embed-")
         attempt = f"{request['model']} {content}"
         self.server.attempts[attempt] += 1
-        vectors: list[Any] = [vector(text, dimension) for text in texts]
+        make = subword_vector if request["model"] == "embed-subwords" else vector
+        vectors: list[Any] = [make(text, dimension) for text in texts]
         data = [{"object": "embedding", "index": index, "embedding": made} for index, made in enumerate(vectors)]
         match misdeed:
             case "wrong-dimension":
@@ -241,6 +248,16 @@ class _Handler(BaseHTTPRequestHandler):
                 data.pop()
             case "not-a-number":
                 data[0]["embedding"] = ["one", *vectors[0][1:]]
+            case "nan":
+                data[0]["embedding"] = [math.nan, *vectors[0][1:]]
+            case "zeros":
+                data[-1]["embedding"] = [0.0] * dimension
+            case "floats" if request.get("encoding_format") == "base64":
+                self._json(400, {"error": {"message": "encoding_format must be float", "type": "test"}})
+                return
+            case "401":
+                self._json(401, {"error": {"message": "as you asked", "type": "test"}})
+                return
             case "unordered":
                 data.reverse()
             case "429-twice" if self.server.attempts[attempt] <= 2:

@@ -22,6 +22,21 @@ def vector(text: str, dimension: int = DIMENSION) -> list[float]:
     return [count / length for count in counts]
 
 
+def subword_vector(text: str, dimension: int = DIMENSION) -> list[float]:
+    """A bag of the pieces of words, three and four letters long, as fastText has it (Bojanowski et al., 2017).
+
+    Inflections, compounds and misspellings are near each other, words of the same meaning no more than by chance.
+    """
+    counts = [0.0] * dimension
+    for word in re.findall(r"\w+", text.lower()):
+        marked = f"<{word}>"
+        pieces = [marked[at : at + size] for size in (3, 4) for at in range(len(marked) - size + 1)] or [marked]
+        for piece in pieces:
+            counts[zlib.crc32(piece.encode()) % dimension] += len(word) / len(pieces)
+    length = math.sqrt(sum(count * count for count in counts))
+    return [count / length for count in counts] if length else [1.0] + [0.0] * (dimension - 1)
+
+
 def packed(numbers: list[float]) -> str:
     """As the `encoding_format` base64 sends it: little-endian 32-bit floats."""
     return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from application.caching import Caches
 from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
 from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
@@ -15,6 +16,32 @@ from application.conversations.commands import (
 )
 from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
 from application.idempotency import Idempotency
+from application.job_analyses.commands import (
+    AnalyseJobDescriptionHandler,
+    DeleteJobAnalysisHandler,
+    RestoreJobAnalysisHandler,
+)
+from application.jobs import RunJob, SweepJobs
+from application.knowledge.documents import (
+    AddDocumentHandler,
+    ChangeDocumentHandler,
+    DeleteDocumentHandler,
+    ReingestDocumentHandler,
+    ReplaceDocumentHandler,
+    RestoreDocumentHandler,
+)
+from application.knowledge.ingesting import EmbedStale
+from application.knowledge.projects import (
+    ChangeProjectHandler,
+    DeleteProjectHandler,
+    OpenProjectHandler,
+    RestoreProjectHandler,
+)
+from application.knowledge.retrieval import Retrieval
+from application.knowledge.seeding import SeedDocumentation
+from application.knowledge.syncing import EnsureProjectHandler, PutDocumentHandler, WorkOffDocument
+from application.ports.job_analyses import JobAnalysisReader
+from application.ports.knowledge import KnowledgeReader
 from application.ports.projections import Model, ReadModels, Snapshots
 from application.ports.queries import Reader, SessionReader
 from application.ports.runtime import Tokens, Topics
@@ -38,6 +65,7 @@ from application.sessions.commands import (
     StopSessionHandler,
     TouchSessionHandler,
 )
+from application.statistics.reading import ReadStatisticsHandler
 from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.agents import Agents
 
@@ -98,6 +126,41 @@ class VisitorCommands:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectCommands:
+    """What can be done to projects; `seed` is for whoever brings an installation up to date."""
+
+    open: OpenProjectHandler
+    change: ChangeProjectHandler
+    delete: DeleteProjectHandler
+    restore: RestoreProjectHandler
+    ensure: EnsureProjectHandler
+    seed: SeedDocumentation
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCommands:
+    """What can be done to documents; `work_off` is for who waits for it, `embed_stale` for who has the time."""
+
+    add: AddDocumentHandler
+    put: PutDocumentHandler
+    work_off: WorkOffDocument
+    replace: ReplaceDocumentHandler
+    change: ChangeDocumentHandler
+    delete: DeleteDocumentHandler
+    restore: RestoreDocumentHandler
+    reingest: ReingestDocumentHandler
+    embed_stale: EmbedStale
+
+
+@dataclass(frozen=True, slots=True)
+class JobCommands:
+    """What is done about background jobs: `run` is a worker's, `sweep` is anybody's who has the time."""
+
+    run: RunJob
+    sweep: SweepJobs
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyCommands:
     """What can be done to replies; `generate` is a worker's, `sweep` and `reap` are anybody's who has the time."""
 
@@ -107,6 +170,15 @@ class ReplyCommands:
     watch: ReplyWatcher
     sweep: SweepReplies
     reap: ReapReplies
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnalysisCommands:
+    """What can be done to job analyses."""
+
+    analyse: AnalyseJobDescriptionHandler
+    delete: DeleteJobAnalysisHandler
+    restore: RestoreJobAnalysisHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +207,23 @@ class Application:
     replies: ReplyCommands
     sessions: SessionCommands
     visitors: VisitorCommands
+    projects: ProjectCommands
+    documents: DocumentCommands
+    jobs: JobCommands
+    job_analyses: JobAnalysisCommands
     read: Reader
     read_sessions: SessionReader
+    read_knowledge: KnowledgeReader
+    read_job_analyses: JobAnalysisReader
+    retrieval: Retrieval
+    statistics: ReadStatisticsHandler
     read_models: ReadModelTools | None
     """None where queries are answered from the write tables."""
     relay: Relay
     tokens: Tokens
     topics: Topics
     rates: RateLimits
+    caches: Caches
     idempotency: Idempotency
     agents: Agents
     parts: Mapping[str, Callable[[], str]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from application.ports.projections import Outbox, RecordedEvent
+from application.ports.runtime import Queue
 from domain.errors import Unavailable
 
 Subscriber = Callable[[Sequence[RecordedEvent]], None]
@@ -57,6 +58,19 @@ class Relay:
         if not _refused(self.subscribers, events):
             return ()
         return [event.number for event in events if _refused(self.subscribers, [event])]
+
+
+@dataclass(frozen=True, slots=True)
+class WakeWorkers:
+    """Subscribes to the relay: dispatches what was queued, each event to its queue."""
+
+    queues: Mapping[str, Queue]
+
+    def __call__(self, events: Sequence[RecordedEvent]) -> None:
+        """Dispatch the subjects of those that have a queue."""
+        for event in events:
+            if event.name in self.queues:
+                self.queues[event.name].dispatch(event.subject_id)
 
 
 def _refused(subscribers: Sequence[Subscriber], events: Sequence[RecordedEvent]) -> bool:

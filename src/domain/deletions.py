@@ -15,11 +15,14 @@ class Subject(StrEnum):
 
     ROOM = "room"
     CONVERSATION = "conversation"
+    PROJECT = "project"
+    DOCUMENT = "document"
+    JOB_ANALYSIS = "job_analysis"
 
 
 @dataclass(eq=False, kw_only=True)
 class Deletion:
-    """One deletion of a room or a conversation.
+    """One deletion of a room, a conversation, a project, a document or a job analysis.
 
     What it took carries its id (`deletion_id`); what another deletion had taken before keeps
     that one's. Messages are covered by their conversation and never readable without it,
@@ -30,9 +33,10 @@ class Deletion:
     owner: str
     subject: Subject
     subject_id: UUID
-    conversation_count: int
-    message_count: int
+    conversation_count: int = 0
+    message_count: int = 0
     deleted_at: datetime
+    document_count: int = 0
     restored_at: datetime | None = None
 
     def restore(self, now: datetime) -> None:

@@ -105,6 +105,14 @@ class SessionClosed(Event):
     reason: str
 
 
+class ProjectChanged(Event):
+    """A project is new, has changed, was deleted or restored, or what can be found in it is another."""
+
+
+class JobQueued(Event):
+    """A job waits for a worker."""
+
+
 class Recorder:
     """Base of entities: keeps what happened to it until the unit of work writes it down."""
 

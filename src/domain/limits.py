@@ -14,8 +14,10 @@ from domain.errors import Invalid
 class Limits:
     """Bounds on what one principal may store and run.
 
-    Lengths count Unicode code points, `metadata_bytes` the UTF-8 bytes of the compact JSON. `history` messages
-    are shown to the model, the `recent` ones to a client that comes back.
+    Lengths count Unicode code points, `metadata_bytes` the UTF-8 bytes of the compact JSON, `document_bytes` those of
+    a file. `documents` is the most in one project, `projects`, `rooms` and `job_analyses` the most of one principal.
+    `history` messages are shown to the model, with up to `passages` that have `passage_tokens` in all; the `recent`
+    ones to a client that comes back.
     Sources: the chat-room seed (names, metadata, rooms, streams), the JWT seed (messages, history), the
     WebSocket seed (messages on a socket, recent ones, sessions).
     """
@@ -26,11 +28,21 @@ class Limits:
     message: int = 5_000
     socket_message: int = 2_000
     comment: int = 1_000
+    project_name: int = 100
+    description: int = 2_000
+    document_title: int = 200
+    document_bytes: int = 10 * 1024 * 1024
+    projects: int = 50
+    documents: int = 1_000
+    job_description: int = 20_000
+    job_analyses: int = 100
     rooms: int = 50
     sessions: int = 100
     sockets: int = 20
     live_replies: int = 5
     history: int = 20
+    passages: int = 4
+    passage_tokens: int = 2_000
     recent: int = 50
 
     def text(self, field: str, value: str, at_most: int) -> str:

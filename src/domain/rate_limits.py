@@ -27,6 +27,7 @@ class Action(StrEnum):
     SOCKET_MESSAGE = "socket_message"
     OPEN_ROOM = "open_room"
     WELCOME_VISITOR = "welcome_visitor"
+    ANALYSE_JOB = "analyse_job"
 
 
 _COUNTED = {
@@ -34,6 +35,7 @@ _COUNTED = {
     Action.SOCKET_MESSAGE: "messages",
     Action.OPEN_ROOM: "new rooms",
     Action.WELCOME_VISITOR: "new visitors",
+    Action.ANALYSE_JOB: "job analyses",
 }
 
 
@@ -93,6 +95,8 @@ class RateLimitPolicy:
     rooms_user: Rate | None = None
     visitors: Rate | None = Rate(30, 3600)
     """New visitors from one address."""
+    analyses_visitor: Rate | None = Rate(10, 3600)
+    analyses_user: Rate | None = None
 
     def rate(self, action: Action, kind: PrincipalKind | None) -> Rate | None:
         """The rate of an action, for a principal of that kind or an address (None)."""
@@ -106,6 +110,8 @@ class RateLimitPolicy:
                 return self.rooms_user if is_user else self.rooms_visitor
             case Action.WELCOME_VISITOR:
                 return self.visitors
+            case Action.ANALYSE_JOB:
+                return self.analyses_user if is_user else self.analyses_visitor
 
 
 @dataclass(frozen=True, slots=True)

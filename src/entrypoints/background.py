@@ -20,10 +20,10 @@ Chore = tuple[float, Callable[[], object]]
 
 
 class Worker(Protocol):
-    """Where dispatched replies go; see adapters.in_process.queue and adapters.rq.worker."""
+    """Where what is dispatched goes, replies or jobs; see adapters.in_process.queue and adapters.rq.worker."""
 
     def start(self, work: Callable[[UUID], None]) -> None:
-        """From now on `work` writes what is dispatched."""
+        """From now on `work` does what is dispatched."""
 
     def stop(self) -> None:
         """Begin nothing new; what is under way goes on."""
@@ -62,17 +62,23 @@ class Chores:
 
 
 class Writing:
-    """Writes dispatched replies until it is stopped; with `chores` beside it.
+    """Writes dispatched replies and does dispatched jobs until it is stopped; with `chores` beside it.
 
     With a lock, this process alone writes replies, and begins once it has the lock: where that is certain,
     what is still `running` at that moment was abandoned, and is reaped without waiting for its lease.
     """
 
     def __init__(
-        self, app: Application, worker: Worker, chores: Mapping[str, Chore], lock: OwnerLock | None = None
+        self,
+        app: Application,
+        worker: Worker,
+        jobs_worker: Worker,
+        chores: Mapping[str, Chore],
+        lock: OwnerLock | None = None,
     ) -> None:
         self._app = app
         self._worker = worker
+        self._jobs_worker = jobs_worker
         self._lock = lock
         self._chores = Chores({**chores, "owner": (2.0, lock.keep)} if lock is not None else chores)
         self._stopped = threading.Event()
@@ -82,9 +88,14 @@ class Writing:
         threading.Thread(target=self._begin, name="background", daemon=True).start()
 
     def stop(self, grace: float) -> None:
-        """Begin no more replies, give those under way `grace` seconds, then have the rest hand over."""
+        """Begin nothing more, give what is under way `grace` seconds, then have the rest hand over.
+
+        Jobs may take minutes, and lose nothing that another worker could not do again: they wait for nobody.
+        """
         self._stopped.set()
         self._worker.stop()
+        self._jobs_worker.stop()
+        self._app.jobs.run.give_back()
         if not self._worker.join(grace):
             self._app.replies.generate.stop_all()
             self._worker.join(2.0)
@@ -106,7 +117,9 @@ class Writing:
                 for reply_id, status in self._app.replies.reap(orphans=self._lock.is_certain):
                     log.warning("reply %s had lost its process: %s", reply_id, status)
             self._worker.start(self._app.replies.generate)
+            self._jobs_worker.start(self._app.jobs.run.next)
             self._app.replies.sweep()
+            self._app.jobs.sweep()
         except Exception:
             log.exception("the worker cannot begin yet")
             return False
@@ -118,6 +131,8 @@ def upkeep(app: Application) -> dict[str, Chore]:
     return {
         "reaper": (2.0, app.replies.reap),
         "sweeper": (1.0, app.replies.sweep),
+        "jobs": (2.0, app.jobs.sweep),
+        "embeddings": (10.0, app.documents.embed_stale),
         "expired sessions": (30.0, app.sessions.close_expired),
         "expired idempotency keys": (600.0, app.idempotency.forget_expired),
     }
@@ -125,7 +140,11 @@ def upkeep(app: Application) -> dict[str, Chore]:
 
 def deliveries(app: Application) -> dict[str, Chore]:
     """What every process does that commits anything."""
-    chores: dict[str, Chore] = {"relay": (1.0, app.relay), "rate limits": (1.0, app.rates.look)}
+    chores: dict[str, Chore] = {
+        "relay": (1.0, app.relay),
+        "rate limits": (1.0, app.rates.look),
+        "cache": (1.0, app.caches.look),
+    }
     if isinstance(app.read, DegradingReader):
         chores["read models"] = (1.0, app.read.look)
     return chores

@@ -43,6 +43,9 @@ _SOCKETS = 0.75
 _CROWDED = 0.9
 """The part of them beyond which every new one has another, that waits for its client to ask something, make way."""
 
+_PIECE = 64 * 1024
+"""Bytes of a body that are read at a time."""
+
 _DEAF = 1.5
 """Seconds in which all processes that are told to stop accept nobody any more: gunicorn looks every second."""
 
@@ -87,6 +90,7 @@ def migrated(container: Container) -> None:
             tools.prepare()
         except ReadModelsUnavailable as away:
             log.warning("PARLEY_MONGO_URL: %s Run `parley migrate` when it answers.", away.message)
+    container.application().projects.seed()
 
 
 def _require_alone(container: Container) -> None:
@@ -190,7 +194,8 @@ class _Process:
         self._writing: Writing | None = None
         if self._settings.redis_url is None:
             beside: dict[str, Chore] = upkeep(app) | {"log trimmer": (10.0, self._reply_log.trim)}
-            self._writing = Writing(app, container.worker(), beside, container.database().owner_lock())
+            lock = container.database().owner_lock()
+            self._writing = Writing(app, container.worker(), container.jobs_worker(), beside, lock)
 
     def start(self) -> None:
         """Begin the background work."""
@@ -283,7 +288,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
 
 
 class _Arriving:
-    """gunicorn's reader of a request's body: while it waits for more, so does the connection."""
+    """gunicorn's reader of a request's body: while it waits for more, so does the connection.
+
+    It asks for a kilobyte at a time, which is slow for files; it is given more, and keeps what it does not need yet.
+    """
 
     def __init__(self, reader: Any, client: socket.socket, waiting: _Waiting) -> None:
         self._reader = reader
@@ -294,14 +302,16 @@ class _Arriving:
         return getattr(self._reader, name)
 
     def read(self, size: int) -> bytes:
-        """Up to so many bytes; fewer are the last ones."""
+        """So many bytes or more; fewer are the last ones."""
         is_idle = self._waiting.setdefault(self._client, False)  # Between requests, what was left of one is dropped.
         try:
-            read: bytes = self._reader.read(size)
-            return read
+            read: bytes = self._reader.read(max(size, _PIECE))
         finally:
             if not is_idle:
                 self._waiting.pop(self._client, None)
+        if len(read) >= _PIECE:
+            time.sleep(0)  # Somebody who sends as fast as we read must not keep the others waiting.
+        return read
 
 
 def _end_input(client: socket.socket) -> None:

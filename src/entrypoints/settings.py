@@ -17,13 +17,20 @@ from urllib.parse import urlsplit
 from environs import Env, EnvError
 from marshmallow.validate import Length, OneOf, Range
 
+from application.caching import Lifetimes
 from domain.limits import Limits
 from domain.rate_limits import Rate, RateLimitPolicy
 from domain.sessions import Lifetime
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
-_NOT_OURS = {"PARLEY_OPENAI_API_KEY", "PARLEY_OPENAI_BASE_URL", "PARLEY_LIMITS", "PARLEY_RATES"}
+_NOT_OURS = {
+    "PARLEY_OPENAI_API_KEY",
+    "PARLEY_OPENAI_BASE_URL",
+    "PARLEY_LIMITS",
+    "PARLEY_RATES",
+    "PARLEY_CACHE_LIFETIMES",
+}
 
 _SCHEMES = {
     "PARLEY_DATABASE_URL": ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://"),
@@ -36,6 +43,9 @@ _ORIGIN = re.compile(
     r"|http://(?!.*:80$)([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 )
 """As browsers write them (RFC 6454, section 6.2)."""
+
+
+_LONGEST_CACHED = 30 * 24 * 3600
 
 
 class SettingError(Exception):
@@ -73,8 +83,15 @@ class Settings:
     openai_base_url: str | None
     model: str
     model_retries: int
+    embedding_model: str | None
+    """None: passages are found by their words alone."""
+    embedding_dimensions: int | None
+    embedding_base_url: str | None
+    embedding_api_key: str | None
+    embedding_floor: float
     fallback: bool
     offline_pause: float
+    agents_file: Path | None
     reply_timeout: float
     idle_timeout: float
     log_keep: float
@@ -82,10 +99,15 @@ class Settings:
     session_idle: float
     idempotency_keep: float
     concurrency: int
+    jobs_concurrency: int
     shutdown_grace: float
+    skills: str
+    intents: str
     log_level: str
     limits: Limits
     rates: RateLimitPolicy
+    cache_lifetimes: Lifetimes
+    cache_bytes: int
 
     @property
     def has_model(self) -> bool:
@@ -93,9 +115,11 @@ class Settings:
         return self.openai_api_key is not None or self.openai_base_url is not None
 
     @property
-    def job_timeout(self) -> float:
-        """Seconds after which a worker gives a reply up that should long have ended by itself."""
-        return 2 * self.reply_timeout + 60
+    def embedding_server(self) -> tuple[str | None, str | None]:
+        """The URL and key of what makes vectors: the model's, or another's, which is never sent the model's key."""
+        if self.embedding_base_url is not None:
+            return self.embedding_base_url, self.embedding_api_key
+        return self.openai_base_url, self.embedding_api_key or self.openai_api_key
 
     @property
     def visitor_lifetime(self) -> timedelta:
@@ -160,8 +184,14 @@ def _read(env: Env, *, create: bool) -> Settings:
         openai_base_url=env.str("OPENAI_BASE_URL", None) or None,
         model=env.str("PARLEY_MODEL", "gpt-4o-mini", validate=Length(min=1)),
         model_retries=env.int("PARLEY_MODEL_RETRIES", 2, validate=Range(0, 10)),
+        embedding_model=env.str("PARLEY_EMBEDDING_MODEL", None, validate=Length(max=150)) or None,
+        embedding_dimensions=env.int("PARLEY_EMBEDDING_DIMENSIONS", None, validate=Range(1, 16_000)),
+        embedding_base_url=env.str("PARLEY_EMBEDDING_BASE_URL", None) or None,
+        embedding_api_key=env.str("PARLEY_EMBEDDING_API_KEY", None) or None,
+        embedding_floor=env.float("PARLEY_EMBEDDING_FLOOR", 0.3, validate=Range(0, 1)),
         fallback=env.bool("PARLEY_FALLBACK", True),
         offline_pause=env.float("PARLEY_OFFLINE_PAUSE", 0.02, validate=Range(0, 10)),
+        agents_file=_agents_file(env),
         reply_timeout=env.float("PARLEY_REPLY_TIMEOUT", 30.0, validate=positive),
         idle_timeout=env.float("PARLEY_IDLE_TIMEOUT", 30.0, validate=positive),
         log_keep=env.float("PARLEY_LOG_KEEP", 3600.0, validate=positive),
@@ -169,14 +199,27 @@ def _read(env: Env, *, create: bool) -> Settings:
         session_idle=env.float("PARLEY_SESSION_IDLE", 1800.0, validate=positive),
         idempotency_keep=env.float("PARLEY_IDEMPOTENCY_KEEP", 24 * 3600.0, validate=positive),
         concurrency=env.int("PARLEY_CONCURRENCY", 200, validate=Range(1, 10_000)),
+        jobs_concurrency=env.int("PARLEY_JOBS_CONCURRENCY", 2, validate=Range(1, 100)),
         shutdown_grace=env.float("PARLEY_SHUTDOWN_GRACE", 5.0, validate=Range(0, 3600)),
+        skills=env.str("PARLEY_SKILLS", "rules", validate=OneOf(("rules", "model"))),
+        intents=env.str("PARLEY_INTENTS", "rules", validate=OneOf(("rules", "model", "off"))),
         log_level=env.str("PARLEY_LOG_LEVEL", "INFO", validate=OneOf(_LEVELS)),
         limits=_limits(env),
         rates=_rates(env),
+        cache_lifetimes=_cache_lifetimes(env),
+        cache_bytes=env.int("PARLEY_CACHE_BYTES", 64 * 1024 * 1024, validate=Range(0, 1024**4)),
     )
     _refuse_unknown(os.environ)
     _check_sign_in(settings)
+    _check_embeddings(settings)
     return settings
+
+
+def _check_embeddings(settings: Settings) -> None:
+    if settings.embedding_model is not None and settings.embedding_server == (None, None):
+        raise SettingError(
+            "PARLEY_EMBEDDING_MODEL: needs a server. Set PARLEY_EMBEDDING_BASE_URL, OPENAI_BASE_URL or OPENAI_API_KEY."
+        )
 
 
 def _limits(env: Env) -> Limits:
@@ -209,6 +252,21 @@ def _rate(env: Env, name: str, default: Rate | None) -> Rate | None:
 
 def _rate_name(rate: str) -> str:
     return f"PARLEY_RATE_{rate.upper()}"
+
+
+def _cache_lifetimes(env: Env) -> Lifetimes:
+    """`PARLEY_CACHE_ANSWERS` and so on, one for each region of application.caching.Lifetimes."""
+    defaults: dict[str, float] = asdict(Lifetimes())
+    return Lifetimes(
+        **{
+            region: env.float(_cache_name(region), default, validate=Range(0, _LONGEST_CACHED))
+            for region, default in defaults.items()
+        }
+    )
+
+
+def _cache_name(region: str) -> str:
+    return f"PARLEY_CACHE_{region.upper()}"
 
 
 def _database_url(env: Env, data_dir: Path) -> str:
@@ -246,6 +304,17 @@ def _secrets(env: Env, name: str) -> tuple[str, ...]:
     if any(len(secret) < 32 for secret in found):
         raise SettingError(f"{name}: each must be at least 32 characters long (a comma stands between two).")
     return found
+
+
+def _agents_file(env: Env) -> Path | None:
+    """Where more agents are described; what is in it is read when all tools are known."""
+    name = env.str("PARLEY_AGENTS_FILE", None) or None
+    if name is None:
+        return None
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise SettingError(f"PARLEY_AGENTS_FILE: there is no file {path}.")
+    return path
 
 
 def _jwks_url(env: Env) -> str | None:
@@ -303,7 +372,7 @@ def _made(data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = data_dir / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # Another process may be starting on the same folder.
     except OSError as error:
         raise SettingError(f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}.") from None
 
@@ -328,6 +397,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {f"PARLEY_{field.name.upper()}" for field in fields(Settings)} - _NOT_OURS
     known |= {_limit_name(bound.name) for bound in fields(Limits)}
     known |= {_rate_name(rate.name) for rate in fields(RateLimitPolicy)}
+    known |= {_cache_name(region.name) for region in fields(Lifetimes)}
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:
             raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")

@@ -32,7 +32,7 @@ def work(settings: Settings) -> None:
     require_servers(container)
     container.schema().require_current()
     app = container.application()
-    writing = Writing(app, container.worker(), upkeep(app) | deliveries(app))
+    writing = Writing(app, container.worker(), container.jobs_worker(), upkeep(app) | deliveries(app))
     told = threading.Event()
     at_once = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What every language model, and every search for passages, must do."""
+"""What every language model must do."""
 
 from __future__ import annotations
 
@@ -6,26 +6,13 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
-from typing import ClassVar
 from uuid import UUID
 
 import pytest
 
-from adapters.offline.documentation import Documentation
 from adapters.offline.responder import OfflineResponder
 from adapters.openai.model import OpenAIModel
-from application.ports.language import (
-    Knowledge,
-    LanguageModel,
-    ModelError,
-    ModelStream,
-    Passage,
-    Prompt,
-    ToolCall,
-    ToolSpec,
-    Turn,
-)
+from application.ports.language import LanguageModel, ModelError, ModelStream, Passage, Prompt, ToolCall, ToolSpec, Turn
 from domain.agents import BUILT_IN
 from tests.fakes.model import ScriptedModel
 from tests.model_server import MODEL, ModelServer
@@ -471,56 +458,3 @@ def _read_in_background(stream: ModelStream) -> Callable[[], bool]:
     reader = threading.Thread(target=lambda: list(stream), daemon=True)
     reader.start()
     return lambda: not reader.is_alive()
-
-
-class KnowledgeContract:
-    """The documents below say what a search must find."""
-
-    documents: ClassVar = {
-        "sea.md": "# The sea\n\nSalt water.\n\n## Tides twice a day\n\nThe moon pulls the ocean.\n\n"
-        "## Storms\n\nWind raises waves.\n\n```\n# not a heading\n```\n",
-        "land.md": "# The land\n\n## Mountains\n\nRock, raised by plates. " + "A long paragraph.\n\n" * 80,
-    }
-
-    @pytest.fixture
-    def knowledge(self) -> Knowledge:
-        raise NotImplementedError
-
-    @pytest.mark.parametrize(
-        ("question", "heading"),
-        [
-            ("Why are there tides?", "Tides twice a day"),
-            ("what does the moon do", "Tides twice a day"),
-            ("WAVES!", "Storms"),
-            ("Tell me of mountains", "Mountains"),
-        ],
-    )
-    def test_the_passage_that_bears_on_a_question_comes_first(
-        self, knowledge: Knowledge, question: str, heading: str
-    ) -> None:
-        found = knowledge.search(question, limit=3)
-
-        assert found[0].heading == heading
-
-    @pytest.mark.parametrize("question", ["", "???", "the of and", "Write a poem about jazz", '"; DROP TABLE', "NOT *"])
-    def test_nothing_is_found_where_nothing_bears_on_it(self, knowledge: Knowledge, question: str) -> None:
-        assert list(knowledge.search(question, limit=3)) == []
-
-    def test_no_more_is_found_than_asked_for_best_first(self, knowledge: Knowledge) -> None:
-        found = knowledge.search("paragraph", limit=2)
-
-        assert len(found) == 2
-        assert found[0].score >= found[1].score
-
-    def test_passages_are_short(self, knowledge: Knowledge) -> None:
-        assert all(len(passage.text) <= 1000 for passage in knowledge.search("paragraph", limit=50))
-
-
-class TestDocumentation(KnowledgeContract):
-    @pytest.fixture
-    def knowledge(self, tmp_path: Path) -> Iterator[Knowledge]:
-        for name, text in self.documents.items():
-            (tmp_path / name).write_text(text)
-        documentation = Documentation(tmp_path, tmp_path / "missing.md")
-        yield documentation
-        documentation.close()

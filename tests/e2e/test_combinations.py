@@ -191,7 +191,7 @@ class TestWrongSettings:
 
             assert visitor.data("GET", f"/rooms/{room}")["name"] == "It goes on"
             health = httpx.get(f"{parley.url}/readyz").json()["data"]
-            assert set(health["degraded"]) == {"mongo", "read models", "redis", "workers", "rate limits"}
+            assert set(health["degraded"]) == {"mongo", "read models", "redis", "workers", "rate limits", "cache"}
             for setting in away:
                 assert f"{setting}: " in parley.output
             asked = visitor.call("POST", f"/conversations/{visitor.conversation()}/messages", {"content": "Hello"})

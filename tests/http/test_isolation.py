@@ -24,6 +24,7 @@ from entrypoints.websocket.frames import FRAMES
 from entrypoints.websocket.sockets import Sockets
 from tests.chat_socket import chatting
 from tests.parley_process import Client, ParleyProcess
+from tests.waiting import eventually
 
 _SECRET = "what only Alice may know"
 
@@ -36,6 +37,8 @@ class Route:
     body: dict[str, Any] | None = None
     foreign: bool = True
     """Whether it names something of Alice's, so that a stranger is refused; else it can only show one's own."""
+    admin: bool = False
+    """Whether it is for admins alone, so that Alice is refused too."""
     public: bool = False
     """Whether nobody needs to be known for it."""
     status: int = 200
@@ -63,6 +66,8 @@ def public(path: str, body: dict[str, Any] | None = None) -> Route:
 _ROUTES: dict[str, list[Route]] = {
     "agents.list_agents GET": [public("/api/v1/agents")],
     "api-docs.openapi_json GET": [public("/openapi.json")],
+    "cache.cache_stats GET": [Route("/api/v1/cache/stats/", admin=True)],
+    "cache.clear_cache POST": [Route("/api/v1/cache/clear/", {}, admin=True)],
     "chat.chat POST": [public("/api/v1/chat/", {"question": "What does Alice know?"})],
     "chat.chat_history GET": [own("/api/v1/chat/history/")],
     "chat.chat_with_timeout POST": [public("/api/v1/chat/timeout/", {"question": "What does Alice know?"})],
@@ -82,19 +87,47 @@ _ROUTES: dict[str, list[Route]] = {
     "conversations.restore_conversation POST": [Route("/api/v1/conversations/{deleted}/restore")],
     "conversations.start_conversation POST": [
         Route("/api/v1/conversations", {"room_id": "{room}"}),
+        Route("/api/v1/conversations", {"project_id": "{project}"}),
         own("/api/v1/conversations", {"title": "Mine"}),
     ],
+    "documents.add_document POST": [Route("/api/v1/documents", {"project_id": "{project}", "text": "Mine now"})],
+    "documents.change_document PATCH": [Route("/api/v1/documents/{document}", {"title": "Mine now"})],
+    "documents.delete_document DELETE": [Route("/api/v1/documents/{document}")],
+    "documents.get_content GET": [Route("/api/v1/documents/{document}/content")],
+    "documents.get_document GET": [Route("/api/v1/documents/{document}")],
+    "documents.list_documents GET": [own("/api/v1/documents"), Route("/api/v1/documents?project_id={project}")],
+    "documents.reingest_document POST": [Route("/api/v1/documents/{document}/ingest")],
+    "documents.replace_content PUT": [Route("/api/v1/documents/{document}/content", {"text": "Mine now"})],
+    "documents.restore_document POST": [Route("/api/v1/documents/{deleted_document}/restore")],
     "health.healthz GET": [public("/healthz")],
     "health.readyz GET": [public("/readyz")],
     "identity.login POST": [own("/api/v1/login")],
     "identity.logout POST": [public("/api/v1/logout")],
     "identity.me GET": [own("/api/v1/me")],
+    "job_analyses.analyse_job POST": [
+        own("/api/v1/job-analyses", {"text": "Requirements: Zig"}),
+        Route("/api/v1/job-analyses", {"text": "Requirements: Zig", "project_id": "{project}"}),
+    ],
+    "job_analyses.delete_job_analysis DELETE": [Route("/api/v1/job-analyses/{analysis}")],
+    "job_analyses.get_job_analysis GET": [Route("/api/v1/job-analyses/{analysis}")],
+    "job_analyses.list_job_analyses GET": [own("/api/v1/job-analyses")],
+    "job_analyses.restore_job_analysis POST": [Route("/api/v1/job-analyses/{deleted_analysis}/restore")],
+    "knowledge.search_knowledge GET": [
+        own("/api/v1/knowledge/search?q=alice"),
+        Route("/api/v1/knowledge/search?q=alice&project_id={project}"),
+    ],
     "messages.edit POST": [Route("/api/v1/messages/{question}/edit", {"content": "I meant this"})],
     "messages.give_feedback PUT": [Route("/api/v1/messages/{reply}/feedback", {"rating": "down"})],
     "messages.list_versions GET": [Route("/api/v1/messages/{reply}/versions")],
     "messages.select POST": [Route("/api/v1/messages/{reply}/select")],
     "messages.take_feedback_back DELETE": [Route("/api/v1/messages/{reply}/feedback")],
     "page.index GET": [public("/")],
+    "projects.change_project PATCH": [Route("/api/v1/projects/{project}", {"name": "Mine now"})],
+    "projects.delete_project DELETE": [Route("/api/v1/projects/{project}")],
+    "projects.get_project GET": [Route("/api/v1/projects/{project}")],
+    "projects.list_projects GET": [own("/api/v1/projects"), own("/api/v1/projects?visible=true")],
+    "projects.open_project POST": [Route("/api/v1/projects", {"name": "Mine"}, foreign=False, status=403)],
+    "projects.restore_project POST": [Route("/api/v1/projects/{deleted_project}/restore")],
     "replies.cancel_reply POST": [Route("/api/v1/replies/{reply}/cancel")],
     "replies.get_reply GET": [Route("/api/v1/replies/{reply}")],
     "replies.regenerate_reply POST": [Route("/api/v1/replies/{reply}/regenerate")],
@@ -126,6 +159,31 @@ _ROUTES: dict[str, list[Route]] = {
     "sessions.session_history GET": [Route("/api/v1/sessions/{session}/history")],
     "sessions.stop_session POST": [Route("/api/v1/sessions/{session}/stop")],
     "static GET": [public("/static/web/app.js")],
+    "statistics.conversation_statistics GET": [
+        own("/api/v1/conversations/stats/"),
+        Route("/api/v1/conversations/stats/?scope=all", admin=True),
+    ],
+    "statistics.feedback_statistics GET": [
+        own("/api/v1/feedback/stats/"),
+        Route("/api/v1/feedback/stats/?scope=all", admin=True),
+    ],
+    "statistics.job_analysis_statistics GET": [
+        own("/api/v1/job-analyses/stats/"),
+        Route("/api/v1/job-analyses/stats/?scope=all", admin=True),
+    ],
+    "statistics.project_statistics GET": [
+        own("/api/v1/projects/stats/"),
+        Route("/api/v1/projects/stats/?scope=all", admin=True),
+    ],
+    "statistics.reply_statistics GET": [
+        own("/api/v1/replies/stats/"),
+        Route("/api/v1/replies/stats/?scope=all", admin=True),
+    ],
+    "statistics.room_statistics GET": [
+        own("/api/v1/rooms/stats/"),
+        Route("/api/v1/rooms/stats/?scope=all", admin=True),
+    ],
+    "statistics.visitor_statistics GET": [Route("/api/v1/visitors/stats/", admin=True)],
     "visitors.claim POST": [Route("/api/v1/visitors/claim", {"token": "{token}"})],
     "visitors.welcome POST": [public("/api/v1/visitors")],
     "websocket.chat GET": [Route("/ws/chat/", foreign=False, status=426)],
@@ -183,7 +241,24 @@ def things(parley: ParleyProcess, alice: Client) -> dict[str, str]:
     alice.data("DELETE", f"/conversations/{deleted}")
     session = alice.data("POST", "/sessions", {"room_id": room, "context": {"secret": _SECRET}})["id"]
     alice.data("PUT", f"/sessions/{session}/rating", {"rating": 5})
+    project, deleted_project = (alice.data("POST", "/projects", {"name": _SECRET})["id"] for _ in range(2))
+    document, deleted_document = (
+        alice.data("POST", "/documents", {"project_id": project, "text": _SECRET, "title": _SECRET, "name": name})["id"]
+        for name in ("kept.md", "deleted.md")
+    )
+    alice.data("DELETE", f"/documents/{deleted_document}")
+    alice.data("DELETE", f"/projects/{deleted_project}")
+    eventually(lambda: alice.data("GET", f"/documents/{document}")["progress"] is None)
+    analysis, deleted_analysis = (alice.data("POST", "/job-analyses", {"text": _SECRET})["id"] for _ in range(2))
+    alice.data("DELETE", f"/job-analyses/{deleted_analysis}")
+    eventually(lambda: alice.data("GET", f"/job-analyses/{analysis}")["progress"] is None)
     return {
+        "analysis": analysis,
+        "deleted_analysis": deleted_analysis,
+        "project": project,
+        "deleted_project": deleted_project,
+        "document": document,
+        "deleted_document": deleted_document,
         "room": room,
         "conversation": conversation,
         "question": question,
@@ -206,6 +281,9 @@ def state(alice: Client, things: dict[str, str]) -> list[Any]:
             "/sessions/{session}",
             "/messages/{reply}/versions",
             "/messages/{question}/versions",
+            "/projects",
+            "/documents",
+            "/job-analyses",
         )
     ] + [alice.call("GET", f"/conversations/{things['deleted']}").status_code]
 
@@ -336,7 +414,7 @@ def test_what_is_public_answers_without_a_token(parley: ParleyProcess, alice: Cl
 
 def test_the_owner_gets_in_by_the_same_ways(parley: ParleyProcess, alice: Client, things: dict[str, str]) -> None:
     """Else the walk would prove nothing: what is refused to strangers must be there."""
-    harmless = [(route, way) for route, way in ways(foreign=True) if route.endswith(" GET")]
+    harmless = [(route, way) for route, way in ways(foreign=True) if route.endswith(" GET") and not way.admin]
 
     answers = {way.path: request(parley, alice, route, way, things, alice.token).status_code for route, way in harmless}
 

@@ -11,6 +11,7 @@ from entrypoints.http.asking import AskedOut
 from entrypoints.http.chat import ChatOut
 from entrypoints.http.conversations import ConversationOut
 from entrypoints.http.identity import PrincipalOut
+from entrypoints.http.job_analyses import JobAnalysisItemOut, JobAnalysisOut
 from entrypoints.http.messages import VersionOut
 from entrypoints.http.replies import ReplyOut
 from entrypoints.http.rooms import RoomOut
@@ -19,6 +20,7 @@ from entrypoints.http.search import AgentOut, HitOut
 from entrypoints.http.sessions import ClearedOut, SessionOut, StoppedOut
 from entrypoints.http.visitors import VisitorOut
 from tests.parley_process import Client, ParleyProcess
+from tests.waiting import eventually
 
 
 def fits(schema: type[Schema], document: dict[str, Any]) -> None:
@@ -53,6 +55,11 @@ def test_documents_fit_their_schemas(visitor: Client) -> None:
     fits(StoppedOut, visitor.data("POST", f"/sessions/{session['id']}/stop"))
     fits(ClearedOut, visitor.data("DELETE", f"/sessions/{session['id']}/history"))
     fits(ChatOut, visitor.data("POST", "/chat/", {"question": "Hello"}))
+    analysis = visitor.data("POST", "/job-analyses", {"text": "Requirements: PostgreSQL, Zig"})
+    fits(JobAnalysisOut, analysis)
+    eventually(lambda: visitor.data("GET", f"/job-analyses/{analysis['id']}")["result"], within=30)
+    fits(JobAnalysisOut, visitor.data("GET", f"/job-analyses/{analysis['id']}"))
+    fits(JobAnalysisItemOut, visitor.data("GET", "/job-analyses")["items"][0])
     for agent in visitor.data("GET", "/agents")["items"]:
         fits(AgentOut, agent)
     fits(DeletionOut, visitor.data("DELETE", f"/rooms/{room}"))
@@ -71,6 +78,11 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
     assert specification["openapi"] == "3.1.0"
     assert {
         "POST /api/v1/visitors",
+        "POST /api/v1/job-analyses",
+        "GET /api/v1/job-analyses",
+        "GET /api/v1/job-analyses/{analysis_id}",
+        "DELETE /api/v1/job-analyses/{analysis_id}",
+        "POST /api/v1/job-analyses/{analysis_id}/restore",
         "POST /api/v1/visitors/claim",
         "POST /api/v1/login",
         "POST /api/v1/logout",
@@ -108,6 +120,24 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
         "GET /api/v1/sessions/{session_id}/history",
         "DELETE /api/v1/sessions/{session_id}/history",
         "PUT /api/v1/sessions/{session_id}/rating",
+        "GET /api/v1/knowledge/search",
+        "GET /api/v1/cache/stats/",
+        "POST /api/v1/cache/clear/",
+        "POST /api/v1/projects",
+        "GET /api/v1/projects",
+        "GET /api/v1/projects/{project_id}",
+        "PATCH /api/v1/projects/{project_id}",
+        "DELETE /api/v1/projects/{project_id}",
+        "POST /api/v1/projects/{project_id}/restore",
+        "POST /api/v1/documents",
+        "GET /api/v1/documents",
+        "GET /api/v1/documents/{document_id}",
+        "PATCH /api/v1/documents/{document_id}",
+        "DELETE /api/v1/documents/{document_id}",
+        "POST /api/v1/documents/{document_id}/restore",
+        "POST /api/v1/documents/{document_id}/ingest",
+        "GET /api/v1/documents/{document_id}/content",
+        "PUT /api/v1/documents/{document_id}/content",
         "POST /api/v1/chat/",
         "POST /api/v1/chat/timeout/",
         "GET /api/v1/chat/history/",
@@ -116,6 +146,13 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
         "GET /api/v1/replies/{reply_id}/events",
         "POST /api/v1/replies/{reply_id}/cancel",
         "POST /api/v1/replies/{reply_id}/regenerate",
+        "GET /api/v1/conversations/stats/",
+        "GET /api/v1/rooms/stats/",
+        "GET /api/v1/replies/stats/",
+        "GET /api/v1/feedback/stats/",
+        "GET /api/v1/visitors/stats/",
+        "GET /api/v1/projects/stats/",
+        "GET /api/v1/job-analyses/stats/",
     } == operations
 
 
@@ -129,6 +166,9 @@ def test_every_post_that_creates_takes_an_idempotency_key(parley: ParleyProcess)
     }
     assert taking == {
         "/rooms",
+        "/projects",
+        "/documents",
+        "/job-analyses",
         "/conversations",
         "/conversations/{conversation_id}/messages",
         "/messages/{message_id}/edit",
@@ -140,3 +180,15 @@ def test_every_post_that_creates_takes_an_idempotency_key(parley: ParleyProcess)
     }
     asking = specification["paths"]["/api/v1/conversations/{conversation_id}/messages"]["post"]["parameters"]
     assert {each["name"] for each in asking} >= {"wait", "Idempotency-Key"}
+
+
+def test_a_document_is_sent_as_a_form_or_as_json(parley: ParleyProcess) -> None:
+    specification = httpx.get(f"{parley.url}/openapi.json").json()
+
+    sent = specification["paths"]["/api/v1/documents"]["post"]["requestBody"]["content"]
+    assert set(sent) == {"multipart/form-data", "application/json"}
+    assert sent["multipart/form-data"]["schema"] == sent["application/json"]["schema"]
+    name = sent["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    members = specification["components"]["schemas"][name]
+    assert set(members["properties"]) == {"project_id", "name", "title", "metadata", "file", "text", "media_type"}
+    assert (members["properties"]["file"]["format"], members["required"]) == ("binary", ["project_id"])

@@ -33,7 +33,8 @@ def work(reply_id):
     deeds[str(reply_id)[-1]]()
 
 url, prefix = sys.argv[1:]
-worker = RqWorker(lambda timeout: Redis.from_url(url, socket_timeout=timeout), prefix=prefix, concurrency=5)
+client = lambda timeout: Redis.from_url(url, socket_timeout=timeout)
+worker = RqWorker(client, prefix=prefix, name="replies", concurrency=5)
 worker.start(work)
 print("ready", flush=True)
 tp_read(0, 1)
@@ -70,27 +71,28 @@ def a_reply(deed: int) -> UUID:
     return UUID(f"{str(uuid4())[:-1]}{deed}")
 
 
-def test_what_is_dispatched_is_in_rqs_queue(redis: tuple[Redis, str, str]) -> None:
+@pytest.mark.parametrize(("name", "task"), [("replies", "write_reply"), ("jobs", "run_job")])
+def test_what_is_dispatched_is_in_rqs_queue(redis: tuple[Redis, str, str], name: str, task: str) -> None:
     client, _, prefix = redis
-    queue = RqQueue(client, prefix=prefix, job_timeout=90)
+    queue = RqQueue(client, prefix=prefix, name=name, job_timeout=90)
     replies = [a_reply(0) for _ in range(30)]
 
     for reply in replies:
         queue.dispatch(reply)
 
-    rqs = Queue(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    rqs = Queue(queue_name(prefix, name), connection=client, serializer=JSONSerializer)
     eventually(lambda: len(rqs) == 30)
     assert rqs.job_ids == [str(reply) for reply in replies]
     job = Job.fetch(str(replies[0]), connection=client, serializer=JSONSerializer)
-    assert (job.func_name, job.args, job.timeout) == ("adapters.rq.jobs.write_reply", [str(replies[0])], 90)
+    assert (job.func_name, job.args, job.timeout) == (f"adapters.rq.jobs.{task}", [str(replies[0])], 90)
 
 
 def test_only_what_the_queue_does_not_know_is_dispatched_again(redis: tuple[Redis, str, str]) -> None:
     client, _, prefix = redis
-    queue = RqQueue(client, prefix=prefix, job_timeout=90)
+    queue = RqQueue(client, prefix=prefix, name="replies", job_timeout=90)
     known, lost = a_reply(0), a_reply(0)
     queue.dispatch(known)
-    rqs = Queue(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    rqs = Queue(queue_name(prefix, "replies"), connection=client, serializer=JSONSerializer)
     eventually(lambda: len(rqs) == 1)
 
     assert queue.dispatch_again([known, lost]) == 1
@@ -102,7 +104,7 @@ def test_only_what_the_queue_does_not_know_is_dispatched_again(redis: tuple[Redi
 
 def test_a_queue_that_is_away_makes_nobody_wait() -> None:
     with Redis(port=free_port(), socket_connect_timeout=1) as client:
-        queue = RqQueue(client, prefix="away:", job_timeout=90)
+        queue = RqQueue(client, prefix="away:", name="replies", job_timeout=90)
         began = time.monotonic()
 
         queue.dispatch(a_reply(0))
@@ -115,8 +117,8 @@ def test_a_worker_does_many_jobs_at_once_and_is_one_worker_to_rq(
     redis: tuple[Redis, str, str], worker: subprocess.Popen[str]
 ) -> None:
     client, url, prefix = redis
-    queue = RqQueue(client, prefix=prefix, job_timeout=90)
-    name = queue_name(prefix)
+    queue = RqQueue(client, prefix=prefix, name="replies", job_timeout=90)
+    name = queue_name(prefix, "replies")
     for _ in range(4):
         queue.dispatch(a_reply(1))
 
@@ -141,11 +143,11 @@ def test_a_worker_does_many_jobs_at_once_and_is_one_worker_to_rq(
 
 def test_more_jobs_than_places_wait_in_the_queue(redis: tuple[Redis, str, str], worker: subprocess.Popen[str]) -> None:
     client, _, prefix = redis
-    queue = RqQueue(client, prefix=prefix, job_timeout=90)
+    queue = RqQueue(client, prefix=prefix, name="replies", job_timeout=90)
     for _ in range(8):
         queue.dispatch(a_reply(1))
 
-    rqs = Queue(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    rqs = Queue(queue_name(prefix, "replies"), connection=client, serializer=JSONSerializer)
     started = StartedJobRegistry(rqs.name, connection=client, serializer=JSONSerializer)
     eventually(lambda: len(started) == 5)
     assert len(rqs) == 3
@@ -155,13 +157,13 @@ def test_a_job_that_takes_too_long_or_fails_is_in_the_failed_registry_and_no_oth
     redis: tuple[Redis, str, str], worker: subprocess.Popen[str]
 ) -> None:
     client, _, prefix = redis
-    queue = RqQueue(client, prefix=prefix, job_timeout=1)
+    queue = RqQueue(client, prefix=prefix, name="replies", job_timeout=1)
     late, failing, good = a_reply(1), a_reply(2), a_reply(0)
 
     for reply in (late, failing, good):
         queue.dispatch(reply)
 
-    failed = FailedJobRegistry(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    failed = FailedJobRegistry(queue_name(prefix, "replies"), connection=client, serializer=JSONSerializer)
     eventually(lambda: len(failed) == 2)
     reasons = {}
     for job_id in failed.get_job_ids():
@@ -171,7 +173,7 @@ def test_a_job_that_takes_too_long_or_fails_is_in_the_failed_registry_and_no_oth
     assert set(reasons) == {str(late), str(failing)}
     assert "JobTimeoutException" in reasons[str(late)]
     assert "ZeroDivisionError" in reasons[str(failing)]
-    started = StartedJobRegistry(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    started = StartedJobRegistry(queue_name(prefix, "replies"), connection=client, serializer=JSONSerializer)
     eventually(lambda: len(started) == 0)
     eventually(lambda: not Job.exists(str(good), connection=client))
 
@@ -180,7 +182,7 @@ def test_a_worker_runs_no_program_that_somebody_wrote_into_redis(
     redis: tuple[Redis, str, str], worker: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     client, _, prefix = redis
-    rqs = Queue(queue_name(prefix), connection=client, serializer=JSONSerializer)
+    rqs = Queue(queue_name(prefix, "replies"), connection=client, serializer=JSONSerializer)
     rqs.enqueue("os.mkdir", str(tmp_path / "made"))
     rqs.enqueue("adapters.rq.jobs.write_reply", str(a_reply(0)))
 
@@ -188,5 +190,7 @@ def test_a_worker_runs_no_program_that_somebody_wrote_into_redis(
     (job_id,) = eventually(failed.get_job_ids)
     result = Job.fetch(job_id, connection=client, serializer=JSONSerializer).latest_result()
     assert result is not None
-    assert "performs adapters.rq.jobs.write_reply only, not os.mkdir" in str(result.exc_string)
+    assert "performs adapters.rq.jobs.write_reply and adapters.rq.jobs.run_job only, not os.mkdir" in str(
+        result.exc_string
+    )
     assert not (tmp_path / "made").exists()

@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class InProcessQueue:
-    """See application.ports.runtime.ReplyQueue.
+    """See application.ports.runtime.Queue.
 
-    At most `concurrency` replies are written at once, each in a thread (a greenlet where threads
-    are patched to be). Before `start` a dispatch does nothing: the reply's own state is the queue.
+    At most `concurrency` tasks are worked on at once, each in a thread (a greenlet where threads
+    are patched to be). Before `start` a dispatch does nothing: the tasks' own state is the queue.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -31,7 +31,7 @@ class InProcessQueue:
         self._threads = 0
 
     def start(self, work: Callable[[UUID], None]) -> None:
-        """From now on `work` writes what is dispatched."""
+        """From now on `work` does what is dispatched."""
         self._work = work
 
     def stop(self) -> None:
@@ -41,24 +41,24 @@ class InProcessQueue:
             self._known.difference_update(self._waiting)
             self._waiting.clear()
 
-    def dispatch(self, reply_id: UUID) -> None:
+    def dispatch(self, task_id: UUID) -> None:
         if self._work is None:
             return
         with self._lock:
-            if reply_id in self._known:
+            if task_id in self._known:
                 return
-            self._known.add(reply_id)
-            self._waiting.append(reply_id)
+            self._known.add(task_id)
+            self._waiting.append(task_id)
             if self._threads >= self._concurrency:
                 return
             self._threads += 1
-        threading.Thread(target=self._run, name="reply-worker", daemon=True).start()
+        threading.Thread(target=self._run, name="worker", daemon=True).start()
 
-    def dispatch_again(self, reply_ids: Sequence[UUID]) -> int:
+    def dispatch_again(self, task_ids: Sequence[UUID]) -> int:
         with self._lock:
-            unknown = [reply_id for reply_id in reply_ids if reply_id not in self._known]
-        for reply_id in unknown:
-            self.dispatch(reply_id)
+            unknown = [task_id for task_id in task_ids if task_id not in self._known]
+        for task_id in unknown:
+            self.dispatch(task_id)
         return len(unknown)
 
     def ping(self) -> str:
@@ -83,15 +83,15 @@ class InProcessQueue:
                 if work is None or not self._waiting:
                     self._threads -= 1
                     return
-                reply_id = self._waiting.popleft()
+                task_id = self._waiting.popleft()
             try:
-                work(reply_id)
+                work(task_id)
             except Exception:
-                # The reply is still queued, or its lease will run out: the sweeper or the reaper has it next.
-                log.exception("reply %s: the worker failed", reply_id)
+                # It is still queued, or its lease will run out: the sweeper or the reaper has it next.
+                log.exception("%s: the worker failed", task_id)
             finally:
                 with self._lock:
-                    self._known.discard(reply_id)
+                    self._known.discard(task_id)
 
 
 class InProcessSignals:

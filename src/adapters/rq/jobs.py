@@ -1,4 +1,4 @@
-"""What a job of the queue does, and that it does nothing else."""
+"""What a job of RQ does, and that it does nothing else."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ from uuid import UUID
 
 from rq.job import Job
 
-_OURS = "adapters.rq.jobs.write_reply"
-
-writing: ContextVar[Callable[[UUID], None]] = ContextVar("writing")
-"""How the worker that performs a job writes a reply."""
+working: ContextVar[Callable[[UUID], None]] = ContextVar("working")
+"""How the worker that performs a job does what it is for."""
 
 
 def write_reply(reply_id: str) -> None:
     """Write a queued reply; does nothing when another worker has it. Only `parley worker` can perform this."""
-    writing.get()(UUID(reply_id))
+    working.get()(UUID(reply_id))
 
 
-class ReplyJob(Job):
-    """A job that writes a reply, whatever stands in Redis: who can write there cannot have a program run here."""
+def run_job(job_id: str) -> None:
+    """Do a queued job; does nothing when another worker has it. Only `parley worker` can perform this."""
+    working.get()(UUID(job_id))
+
+
+TASKS: dict[str, Callable[[str], None]] = {"replies": write_reply, "jobs": run_job}
+"""What is done with the ids of each queue."""
+
+_OURS = {f"{task.__module__}.{task.__name__}": task for task in TASKS.values()}
+
+
+class OurJob(Job):
+    """A job that does one of our tasks, whatever stands in Redis: who can write there can have no program run here."""
 
     @property
     def func(self) -> Callable[[str], None]:
-        """The one function; RQ's own would import whatever is named. Raises ValueError for another name."""
-        if self.func_name != _OURS:
-            raise ValueError(f"A worker of Parley performs {_OURS} only, not {self.func_name}.")
-        return write_reply
+        """The function; RQ's own would import whatever is named. Raises ValueError for another name."""
+        if self.func_name not in _OURS:
+            raise ValueError(f"A worker of Parley performs {' and '.join(_OURS)} only, not {self.func_name}.")
+        return _OURS[self.func_name]
 
     def execute_success_callback(self, *_: object) -> None:
         """None is ever asked for."""

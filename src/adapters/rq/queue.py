@@ -12,7 +12,7 @@ from redis import Redis, RedisError
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
-from adapters.rq.jobs import write_reply
+from adapters.rq.jobs import TASKS
 from domain.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -21,23 +21,25 @@ _FAILURES_KEPT = 24 * 3600
 """Seconds that a job which failed can be looked at in RQ's registry."""
 
 _AGAIN = 10
-"""Seconds before a reply that no worker has claimed is dispatched once more."""
+"""Seconds before a task that no worker has claimed is dispatched once more."""
 
 
-def queue_name(prefix: str) -> str:
-    """What RQ calls the queue of an installation."""
-    return f"{prefix}replies"
+def queue_name(prefix: str, name: str) -> str:
+    """What RQ calls a queue of an installation; `name` is one of `TASKS`."""
+    return f"{prefix}{name}"
 
 
 class RqQueue:
-    """See application.ports.runtime.ReplyQueue.
+    """See application.ports.runtime.Queue.
 
-    A job's id is its reply's. Jobs are sent by a thread of their own, many in one round trip, so that
-    nobody waits for Redis; what cannot be sent is dropped, for the sweeper to find.
+    `name` is one of `TASKS`. The id of RQ's job is that of the task. Jobs are sent by a thread of their own, many in
+    one round trip, so that nobody waits for Redis; what cannot be sent is dropped, for the sweeper to find.
     """
 
-    def __init__(self, client: Redis, *, prefix: str, job_timeout: float) -> None:
+    def __init__(self, client: Redis, *, prefix: str, name: str, job_timeout: float) -> None:
         self._client = client
+        self._name = name
+        self._task = TASKS[name]
         self._prefix = prefix
         self._job_timeout = int(job_timeout)
         self._waiting: deque[UUID] = deque()
@@ -45,25 +47,25 @@ class RqQueue:
         self._lock = threading.Lock()
         self._sender: threading.Thread | None = None
 
-    def dispatch(self, reply_id: UUID) -> None:
-        self._waiting.append(reply_id)
+    def dispatch(self, task_id: UUID) -> None:
+        self._waiting.append(task_id)
         self._wake.set()
         if self._sender is None:
             self._start()
 
-    def dispatch_again(self, reply_ids: Sequence[UUID]) -> int:
+    def dispatch_again(self, task_ids: Sequence[UUID]) -> int:
         try:
             queued = set(self._queue().get_job_ids())
-            missing = [reply_id for reply_id in reply_ids if str(reply_id) not in queued]
+            missing = [task_id for task_id in task_ids if str(task_id) not in queued]
             with self._client.pipeline(transaction=False) as pipeline:
-                for reply_id in missing:
-                    pipeline.set(f"{self._prefix}again:{reply_id}", 1, nx=True, ex=_AGAIN)
-                due = [reply_id for reply_id, is_due in zip(missing, pipeline.execute(), strict=True) if is_due]
+                for task_id in missing:
+                    pipeline.set(f"{self._prefix}again:{task_id}", 1, nx=True, ex=_AGAIN)
+                due = [task_id for task_id, is_due in zip(missing, pipeline.execute(), strict=True) if is_due]
         except RedisError as failure:
-            log.warning("replies cannot be dispatched: %s", failure)
+            log.warning("%s cannot be dispatched: %s", self._name, failure)
             return 0
-        for reply_id in due:
-            self.dispatch(reply_id)
+        for task_id in due:
+            self.dispatch(task_id)
         return len(due)
 
     def ping(self) -> str:
@@ -74,8 +76,8 @@ class RqQueue:
         except RedisError as failure:
             raise Unavailable(f"Redis does not answer: {failure}") from failure
         if not workers:
-            raise Unavailable(f"No worker is running, and {waiting} replies wait. Run: parley worker")
-        return f"{workers} running, {waiting} replies waiting"
+            raise Unavailable(f"No worker is running, and {waiting} {self._name} wait. Run: parley worker")
+        return f"{workers} running, {waiting} {self._name} waiting"
 
     def _start(self) -> None:
         with self._lock:
@@ -91,18 +93,18 @@ class RqQueue:
             try:
                 self._send(batch)
             except RedisError as failure:
-                log.warning("%d replies wait for the sweeper: %s", len(batch), failure)
+                log.warning("%d %s wait for the sweeper: %s", len(batch), self._name, failure)
             except Exception:
-                log.exception("%d replies could not be dispatched", len(batch))
+                log.exception("%d %s could not be dispatched", len(batch), self._name)
 
     def _send(self, batch: Sequence[UUID]) -> None:
         queue = self._queue()
         with self._client.pipeline(transaction=False) as pipeline:
-            for reply_id in batch:
+            for task_id in batch:
                 queue.enqueue_call(
-                    write_reply,
-                    (str(reply_id),),
-                    job_id=str(reply_id),
+                    self._task,
+                    (str(task_id),),
+                    job_id=str(task_id),
                     timeout=self._job_timeout,
                     result_ttl=0,
                     failure_ttl=_FAILURES_KEPT,
@@ -111,4 +113,4 @@ class RqQueue:
             pipeline.execute()
 
     def _queue(self) -> Queue:
-        return Queue(queue_name(self._prefix), connection=self._client, serializer=JSONSerializer)
+        return Queue(queue_name(self._prefix, self._name), connection=self._client, serializer=JSONSerializer)

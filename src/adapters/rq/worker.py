@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker import WorkerStatus
 
-from adapters.rq.jobs import ReplyJob, writing
+from adapters.rq.jobs import OurJob, working
 from adapters.rq.queue import queue_name
 
 log = logging.getLogger(__name__)
@@ -51,16 +51,16 @@ class RqWorker:
     To RQ it is one worker with one registration (`rq info`), which performs up to `concurrency` jobs.
     """
 
-    def __init__(self, client: Callable[[float], Redis], *, prefix: str, concurrency: int) -> None:
+    def __init__(self, client: Callable[[float], Redis], *, prefix: str, name: str, concurrency: int) -> None:
         # `client` makes a connection pool whose reads time out after so many seconds.
         self._client = client
-        self._prefix = prefix
+        self._queue = queue_name(prefix, name)
         self._places = _Places(concurrency)
         self._loop: gevent.Greenlet[..., None] | None = None
         self._stopped = threading.Event()
 
     def start(self, work: Callable[[UUID], None]) -> None:
-        """From now on `work` writes what is dispatched."""
+        """From now on `work` does what is dispatched."""
         self._loop = gevent.spawn(self._run, work)
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class RqWorker:
         client = self._client(_POLL + 10.0)
         while not self._stopped.is_set():
             try:
-                _Worker(client, queue_name(self._prefix), self._places, work).work(logging_level="WARNING")
+                _Worker(client, self._queue, self._places, work).work(logging_level="WARNING")
             except StopRequested:
                 return
             except RedisError as failure:
@@ -127,7 +127,7 @@ class _Worker(SimpleWorker):
 
     def __init__(self, client: Redis, queue: str, places: _Places, work: Callable[[UUID], None]) -> None:
         super().__init__(
-            [queue], connection=client, serializer=JSONSerializer, job_class=ReplyJob, log_job_description=False
+            [queue], connection=client, serializer=JSONSerializer, job_class=OurJob, log_job_description=False
         )
         self._places = places
         self._work = work
@@ -148,7 +148,7 @@ class _Worker(SimpleWorker):
 
     def perform_beside_others(self, job: Job, queue: Queue) -> None:
         """Perform a job in the present greenlet, with RQ's bookkeeping."""
-        writing.set(self._work)
+        working.set(self._work)
         try:
             self.prepare_execution(job)
             self.perform_job(job, queue)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
@@ -28,14 +29,24 @@ from domain.conversations import Conversation
 from domain.deletions import Deletion
 from domain.errors import Conflict, NotFound
 from domain.events import Recorder
-from domain.identity import Principal
+from domain.identity import Owned, Principal
 from domain.messages import Fork, Message
 from domain.replies import LIVE, Reply
 from domain.rooms import Room
 from domain.sessions import Session
 
-_Deletable = TypeVar("_Deletable", Room, Conversation)
-_Owned = TypeVar("_Owned", Room, Conversation, Reply, Session)
+
+class Deletable(Owned, Protocol):
+    """What belongs to one principal and can be deleted softly."""
+
+    @property
+    def deletion_id(self) -> UUID | None:
+        """The deletion that took it, if one did."""
+        ...
+
+
+_Deletable = TypeVar("_Deletable", bound=Deletable)
+_Owned = TypeVar("_Owned", bound=Owned)
 _Entity = TypeVar("_Entity", bound=Recorder)
 
 map_entities()
@@ -44,14 +55,15 @@ map_entities()
 _COUNT_LIVE = select(func.count()).where(replies.c.owner == bindparam("of"), replies.c.status.in_(LIVE))
 
 
-# Entities are looked up by statements that are put together once, which Session.get would do each time.
-_UNLOCKED: dict[Any, Any] = {
-    kind: select(kind).where(table.c.id == bindparam("key"))
-    for kind, table in ((Room, rooms), (Conversation, conversations), (Reply, replies), (Session, sessions))
-}
-_LOCKED: dict[Any, Any] = {kind: look_up.with_for_update() for kind, look_up in _UNLOCKED.items()}
 _FRESH = {"populate_existing": True}
 _ANY: dict[str, bool] = {}
+
+
+@cache
+def _look_up(kind: Any, *, lock: bool) -> Select[Any]:
+    """The statement that finds an entity, put together once, which Session.get would do each time."""
+    wanted = select(kind).where(kind.id == bindparam("key"))
+    return wanted.with_for_update() if lock else wanted
 
 
 class Kept:
@@ -72,8 +84,9 @@ class Kept:
             self.messages[entity.id] = entity
 
     def get(self, kind: type[_Entity], key: UUID, *, lock: bool = True) -> _Entity | None:
-        look_up, options = (_LOCKED[kind], _FRESH) if lock else (_UNLOCKED[kind], _ANY)
-        entity: _Entity | None = self.session.scalars(look_up, {"key": key}, execution_options=options).one_or_none()
+        looking: Select[Any] = _look_up(kind, lock=lock)  # type: ignore[arg-type] # a class can be hashed
+        options = _FRESH if lock else _ANY
+        entity: _Entity | None = self.session.scalars(looking, {"key": key}, execution_options=options).one_or_none()
         if entity is not None:
             self.met[id(entity)] = entity
         return entity
@@ -99,7 +112,7 @@ class SqlRooms:
 
     def get(self, room_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Room:
         room = self._kept.get(Room, room_id)
-        return _authorised(room, "room", room_id, for_, deleted)
+        return authorised(room, "room", room_id, for_, deleted)
 
     def of(self, owner: str) -> Sequence[Room]:
         return self._kept.all(select(Room).where(rooms.c.owner == owner).order_by(rooms.c.id).with_for_update())
@@ -121,7 +134,7 @@ class SqlConversations:
 
     def get(self, conversation_id: UUID, *, for_: Principal, deleted: bool | None = False) -> Conversation:
         conversation = self._kept.get(Conversation, conversation_id)
-        return _authorised(conversation, "conversation", conversation_id, for_, deleted)
+        return authorised(conversation, "conversation", conversation_id, for_, deleted)
 
     def room_of(self, conversation_id: UUID) -> UUID | None:
         wanted = select(conversations.c.room_id).where(conversations.c.id == conversation_id)
@@ -229,10 +242,10 @@ class SqlReplies:
 
     def get(self, reply_id: UUID, *, for_: Principal) -> Reply:
         reply = self._kept.get(Reply, reply_id)
-        return _owned(reply, "reply", reply_id, for_)
+        return owned(reply, "reply", reply_id, for_)
 
     def peek(self, reply_id: UUID, *, for_: Principal) -> Reply:
-        return _owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
+        return owned(self._kept.get(Reply, reply_id, lock=False), "reply", reply_id, for_)
 
     def count_live(self, owner: str) -> int:
         self._kept.take_turns(f"replies of {owner}")
@@ -279,7 +292,7 @@ class SqlSessions:
         self._kept.add(session)
 
     def get(self, session_id: UUID, *, for_: Principal) -> Session:
-        return _owned(self._kept.get(Session, session_id), "session", session_id, for_)
+        return owned(self._kept.get(Session, session_id), "session", session_id, for_)
 
     def peek(self, session_id: UUID) -> Session | None:
         return self._kept.get(Session, session_id, lock=False)
@@ -321,16 +334,18 @@ class SqlOnceAnswered:
             raise Conflict("idempotency_key_in_use", "Another request with this Idempotency-Key has taken over.")
 
 
-def _authorised(
+def authorised(
     thing: _Deletable | None, kind: str, wanted: UUID, principal: Principal, deleted: bool | None
 ) -> _Deletable:
-    owned = _owned(thing, kind, wanted, principal)
-    if deleted is not None and (owned.deletion_id is not None) is not deleted:
+    """The thing that was found, deleted or not as asked (None: either). Raises NotFound or Forbidden."""
+    found = owned(thing, kind, wanted, principal)
+    if deleted is not None and (found.deletion_id is not None) is not deleted:
         raise NotFound(kind, wanted)
-    return owned
+    return found
 
 
-def _owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) -> _Owned:
+def owned(thing: _Owned | None, kind: str, wanted: UUID, principal: Principal) -> _Owned:
+    """The thing that was found. Raises NotFound, or Forbidden for somebody else's."""
     if thing is None:
         raise NotFound(kind, wanted)
     principal.authorise(thing, kind)

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from adapters.sql import vectors
 from adapters.sql.engine import Database, translated
 from domain.errors import Category, Invalid, ParleyError
 
@@ -51,10 +52,10 @@ class Schema:
         Raises SchemaMismatch, or Invalid for a revision that there is not.
         """
         self._refuse_newer()
-        if self.current() == (self.head if revision == "head" else revision):
-            return  # Not even the lock is needed.
-        with translated(), _revision_named(revision):
-            command.upgrade(self._config, revision)
+        if self.current() != (self.head if revision == "head" else revision):  # Else not even the lock is needed.
+            with translated(), _revision_named(revision):
+                command.upgrade(self._config, revision)
+        vectors.offer(self._database)
 
     def downgrade(self, revision: str) -> None:
         """Take the database back to an older revision ("base" is empty, "-1" the one before)."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 
 from adapters.sql.engine import OPTIONS, Database, translated
+from adapters.sql.vectors import sqlite_equipment
 from application.ports.persistence import StorageUnavailable
 from application.ports.runtime import Misconfigured, OwnerLock
 
@@ -158,9 +159,12 @@ def _engine(url: str) -> Engine:
         max_overflow=20,
         **OPTIONS,
     )
+    equip = sqlite_equipment()
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
+        if equip is not None:
+            equip(connection)
         # WAL lets readers go on beside the writer. NORMAL loses nothing when the process dies;
         # a power cut may take the last transactions, never the file.
         # Only the first connection ever changes the journal's mode, and may have to wait for another process then.

@@ -64,18 +64,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-_Number = BigInteger().with_variant(Integer, "sqlite")
+Number = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit key that SQLite can count up by itself (only INTEGER can be its rowid)."""
 
 
-def _words(kind: type[Any], length: int = 20) -> Enum:
+def words(kind: type[Any], length: int = 20) -> Enum:
     """An enumeration as its words: a new word needs no change of the type."""
     return Enum(
         kind, native_enum=False, create_constraint=False, length=length, values_callable=lambda k: [e.value for e in k]
     )
 
 
-def _refers_to(column: str) -> ForeignKey:
+def refers_to(column: str) -> ForeignKey:
     """A reference that is checked at the commit: the order in which a transaction writes its rows is free."""
     return ForeignKey(column, deferrable=True, initially="DEFERRED")
 
@@ -98,10 +98,11 @@ deletions = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("owner", String(220), nullable=False),
-    Column("subject", _words(Subject), nullable=False),
+    Column("subject", words(Subject), nullable=False),
     Column("subject_id", Uuid, nullable=False),
     Column("conversation_count", Integer, nullable=False),
     Column("message_count", Integer, nullable=False),
+    Column("document_count", Integer, nullable=False, server_default="0"),
     Column("deleted_at", UtcDateTime, nullable=False),
     Column("restored_at", UtcDateTime),
     Index(None, "subject_id"),
@@ -116,7 +117,7 @@ rooms = Table(
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("deletion_id", _refers_to("deletions.id")),
+    Column("deletion_id", refers_to("deletions.id")),
     Column("version", Integer, nullable=False),
     Index(None, "owner", "deletion_id"),
 )
@@ -126,9 +127,10 @@ conversations = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("owner", String(220), nullable=False),
-    Column("room_id", _refers_to("rooms.id")),
+    Column("room_id", refers_to("rooms.id")),
     Column("title", Text, nullable=False),
     Column("agent", String(100), nullable=False),
+    Column("project_id", Uuid),
     Column("metadata", JSON, nullable=False),
     Column("next_position", Integer, nullable=False),
     Column("message_count", Integer, nullable=False),
@@ -140,7 +142,7 @@ conversations = Table(
     Column("last_activity_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("deletion_id", _refers_to("deletions.id")),
+    Column("deletion_id", refers_to("deletions.id")),
     Column("version", Integer, nullable=False),
     Index(None, "owner", "last_activity_at"),
     Index(None, "room_id", "last_activity_at"),
@@ -151,17 +153,18 @@ messages = Table(
     "messages",
     metadata,
     # The document number that the full-text index refers to; everything else refers to the id.
-    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("number", Number, primary_key=True, autoincrement=True),
     Column("id", Uuid, nullable=False),
-    Column("conversation_id", _refers_to("conversations.id"), nullable=False),
+    Column("conversation_id", refers_to("conversations.id"), nullable=False),
     Column("owner", String(220), nullable=False),
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("role", _words(Role), nullable=False),
+    Column("role", words(Role), nullable=False),
     Column("content", Text, nullable=False),
     Column("status", String(20), nullable=False),
     Column("agent", String(100)),
     Column("sources", JSON, nullable=False),
+    Column("tool_calls", JSON(none_as_null=True)),
     Column("error", JSON(none_as_null=True)),
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -172,6 +175,7 @@ messages = Table(
     UniqueConstraint("id"),
     UniqueConstraint("conversation_id", "position", "version"),
     Index(None, "superseded_by"),
+    Index(None, "owner", "created_at"),
     CheckConstraint("position >= 1", name="position_from_1"),
 )
 
@@ -179,7 +183,7 @@ replies = Table(
     "replies",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("conversation_id", _refers_to("conversations.id"), nullable=False),
+    Column("conversation_id", refers_to("conversations.id"), nullable=False),
     Column("owner", String(220), nullable=False),
     Column("position", Integer, nullable=False),
     Column("version", Integer, nullable=False),
@@ -187,7 +191,8 @@ replies = Table(
     Column("parent_id", Uuid),
     Column("session_id", Uuid),
     Column("window_from", Integer),
-    Column("status", _words(ReplyStatus), nullable=False),
+    Column("project_id", Uuid),
+    Column("status", words(ReplyStatus), nullable=False),
     Column("text", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -197,6 +202,7 @@ replies = Table(
     Column("final_seq", Integer),
     Column("error", JSON(none_as_null=True)),
     Column("sources", JSON, nullable=False),
+    Column("tool_calls", JSON(none_as_null=True)),
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -212,8 +218,8 @@ sessions = Table(
     Column("id", Uuid, primary_key=True),
     Column("owner", String(220), nullable=False),
     Column("binding", String(60), nullable=False),
-    Column("room_id", _refers_to("rooms.id")),
-    Column("conversation_id", _refers_to("conversations.id")),
+    Column("room_id", refers_to("rooms.id")),
+    Column("conversation_id", refers_to("conversations.id")),
     Column("agent", String(100)),
     Column("context", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
@@ -224,7 +230,7 @@ sessions = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("ends_at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),
-    Column("close_reason", _words(CloseReason)),
+    Column("close_reason", words(CloseReason)),
     Column("version", Integer, nullable=False),
     CheckConstraint("rating BETWEEN 1 AND 5", name="rating_1_to_5"),
     Index("uq_sessions_one_open", "owner", "binding", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
@@ -247,7 +253,7 @@ idempotency_keys = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("number", Number, primary_key=True, autoincrement=True),
     Column("name", String(100), nullable=False),
     Column("subject_id", Uuid, nullable=False),
     Column("payload", JSON, nullable=False),

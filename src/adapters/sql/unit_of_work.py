@@ -13,6 +13,10 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm.util import identity_key
 
 from adapters.sql.engine import Database, translated
+from adapters.sql.job_analyses import SqlJobAnalyses
+from adapters.sql.knowledge import SqlDocuments, SqlJobs, SqlProjects
+from adapters.sql.knowledge_tables import jobs
+from adapters.sql.passages import SqlPassages
 from adapters.sql.repositories import (
     Kept,
     SqlConversations,
@@ -48,6 +52,11 @@ class SqlUnitOfWork:
     deletions: SqlDeletions
     visitors: SqlVisitors
     sessions: SqlSessions
+    projects: SqlProjects
+    documents: SqlDocuments
+    passages: SqlPassages
+    jobs: SqlJobs
+    job_analyses: SqlJobAnalyses
     answers: SqlOnceAnswered
 
     def __init__(
@@ -68,6 +77,11 @@ class SqlUnitOfWork:
         self.deletions = SqlDeletions(self._kept)
         self.visitors = SqlVisitors(self._kept)
         self.sessions = SqlSessions(self._kept)
+        self.projects = SqlProjects(self._kept)
+        self.documents = SqlDocuments(self._kept)
+        self.passages = SqlPassages(self._kept)
+        self.jobs = SqlJobs(self._kept)
+        self.job_analyses = SqlJobAnalyses(self._kept)
         self.answers = SqlOnceAnswered(self._kept)
         return self
 
@@ -103,10 +117,13 @@ class SqlUnitOfWork:
         said = select(messages.c.id).where(messages.c.conversation_id.in_(spoken_in))  # An answer has its reply's id.
         live = select(conversations.c.live_reply_id).where(conversations.c.owner == owner)
         owned_rooms = select(rooms.c.id).where(rooms.c.owner == owner)
+        analyses = self.job_analyses.hand_over(owner, to)
         for table, theirs in (
             (messages, messages.c.conversation_id.in_(spoken_in)),
             (replies, replies.c.id.in_(said.union_all(live))),
             (deletions, deletions.c.subject_id.in_(spoken_in.union_all(owned_rooms))),
+            (deletions, deletions.c.subject_id.in_(analyses)),
+            (jobs, jobs.c.subject_id.in_(analyses)),
         ):
             self._connection.execute(update(table).where(theirs, table.c.owner == owner).values(owner=to))
 

@@ -46,18 +46,6 @@ class Passage:
     relevance: float
 
 
-class Knowledge(Protocol):
-    """The documents that answers are grounded in."""
-
-    def search(self, question: str, *, limit: int) -> Sequence[Passage]:
-        """The passages that bear on `question`, best first; none when nothing does."""
-        ...
-
-    def ping(self) -> str:
-        """One line on what there is to search."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
     """What a model is told of a tool that it may call. `parameters` is the JSON Schema of an object."""

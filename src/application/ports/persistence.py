@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from uuid import UUID
 
 from domain.conversations import Conversation
@@ -18,6 +18,10 @@ from domain.messages import Fork, Message
 from domain.replies import Reply
 from domain.rooms import Room
 from domain.sessions import Session
+
+if TYPE_CHECKING:  # They name what is defined here.
+    from application.ports.job_analyses import JobAnalyses
+    from application.ports.knowledge import Documents, Jobs, Passages, Projects
 
 Document = dict[str, Any]
 """What a query returns: JSON in the very shape that the API hands out (ids and times may still be objects)."""
@@ -245,10 +249,25 @@ class UnitOfWork(Protocol):
     def sessions(self) -> Sessions: ...
 
     @property
+    def projects(self) -> Projects: ...
+
+    @property
+    def documents(self) -> Documents: ...
+
+    @property
+    def passages(self) -> Passages: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def job_analyses(self) -> JobAnalyses: ...
+
+    @property
     def answers(self) -> OnceAnswered: ...
 
     def hand_over(self, owner: str, to: str) -> None:
-        """Give the messages, replies and deletions of `owner` to another one.
+        """Give the messages, replies, job analyses and deletions of `owner` to another one.
 
         Rooms and conversations are entities and change hands by themselves, after that.
         """

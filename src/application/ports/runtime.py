@@ -107,15 +107,16 @@ class ReplyLog(Protocol):
         ...
 
 
-class ReplyQueue(Protocol):
-    """Wakes a worker. The truth of the queue is the replies' own state: losing a call delays, and loses nothing.
+class Queue(Protocol):
+    """Wakes a worker, which knows what to do by an id: that of a reply, or that of a job.
 
-    So no call fails or waits because the queue is away.
+    The truth of the queue is their own state: losing a call delays, and loses nothing. So no call fails or waits
+    because the queue is away.
     """
 
-    def dispatch(self, reply_id: UUID) -> None: ...
+    def dispatch(self, task_id: UUID) -> None: ...
 
-    def dispatch_again(self, reply_ids: Sequence[UUID]) -> int:
+    def dispatch_again(self, task_ids: Sequence[UUID]) -> int:
         """Dispatch those of which the queue knows nothing (any more); how many these were."""
         ...
 

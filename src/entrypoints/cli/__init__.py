@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,14 @@ from uuid import UUID
 
 import click
 
+from entrypoints.cli.knowledge import knowledge, projects
+from entrypoints.cli.opening import application as _application
+from entrypoints.cli.opening import container as _container
+
 if TYPE_CHECKING:
-    from application.facade import Application, ReadModelTools
+    from application.caching import Caches
+    from application.facade import ReadModelTools
     from application.projections import Advance
-    from entrypoints.container import Container
 
 _REFUSED = 1
 _MISCONFIGURED = 2
@@ -53,6 +56,10 @@ def main() -> None:
 @click.version_option(package_name="parley")
 def parley() -> None:
     """Parley, a self-hosted chat backend. Settings come from the environment: see docs/settings.md."""
+
+
+parley.add_command(knowledge)
+parley.add_command(projects)
 
 
 @parley.command()
@@ -96,9 +103,11 @@ def migrate(revision: str, down_to: str | None) -> None:
         schema.downgrade(down_to)
     else:
         schema.upgrade(revision)
-    tools = container.application().read_models
-    if tools is not None and schema.current() == schema.head:
-        tools.prepare()
+    if schema.current() == schema.head:
+        application = container.application()
+        if application.read_models is not None:
+            application.read_models.prepare()
+        application.projects.seed()
     click.echo(f"The database is at revision {schema.current() or 'none'}.")
 
 
@@ -252,6 +261,55 @@ def verify_projections(show: int) -> None:
     click.echo("No difference.")
 
 
+@parley.group()
+def cache() -> None:
+    """What is cached in Redis for all processes."""
+
+
+@cache.command("stats")
+def cache_stats() -> None:
+    """Say what is cached, by region, and how often it was found."""
+    from rich.console import Console
+    from rich.table import Table
+
+    caches = _caches()
+    caches.check()
+    report = caches.report()
+    table = Table("region", "entries", "hits", "misses", "found", "kept for", box=None)
+    for name, region in report["regions"].items():
+        found = f"{region['hit_rate']:.1%}" if region["hit_rate"] is not None else "-"
+        kept = f"{region['lifetime']:g} s" if region["lifetime"] else "off"
+        table.add_row(name, str(region["entries"]), str(region["hits"]), str(region["misses"]), found, kept)
+    Console().print(table)
+    click.echo(f"{report['bytes']} bytes in {report['backend']}.")
+
+
+@cache.command("clear")
+@click.option("--region", help="Only this one, such as answers.")
+@click.option("--pattern", help="Only what has such a key: * is any text, ? any one character.")
+def clear_cache(region: str | None, pattern: str | None) -> None:
+    """Forget what is cached: everything, a region, or what fits a pattern."""
+    from application.caching import Region
+
+    regions = [each.value for each in Region]
+    if region is not None and region not in regions:
+        raise click.BadParameter(f"must be one of {', '.join(regions)}", param_hint="--region")
+    cleared = _caches().clear(Region(region) if region is not None else None, pattern)
+    click.echo(f"{cleared} cleared.")
+
+
+def _caches() -> Caches:
+    from entrypoints.settings import SettingError
+
+    container = _container(checked=False)
+    if container.redis() is None:
+        raise SettingError(
+            "PARLEY_REDIS_URL: is not set, so the cache is in the server's own memory, where no command reaches it. "
+            "An admin can ask the server: GET /api/v1/cache/stats/, POST /api/v1/cache/clear/."
+        )
+    return container.caches()
+
+
 def _read_model_tools() -> ReadModelTools:
     from entrypoints.settings import SettingError
 
@@ -272,27 +330,3 @@ def _progress(tools: ReadModelTools, what: str) -> Iterator[Advance]:
     with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
         bars = {model: progress.add_task(f"{what} {model}", total=tools.snapshots.count(model)) for model in Model}
         yield lambda model, done: progress.advance(bars[model], done)
-
-
-def _application() -> Application:
-    return _container().application()
-
-
-def _container(*, checked: bool = True, create: bool = False) -> Container:
-    """The installation, whose database is at the revision that the code needs if that is to be checked.
-
-    One that is not there yet is made only if `create` says so.
-    """
-    from entrypoints.container import Container
-    from entrypoints.observability import configure_logging
-    from entrypoints.settings import Settings
-    from entrypoints.starting import require_servers
-
-    settings = Settings.from_environment(create=create)
-    configure_logging("WARNING")
-    container = Container(settings=settings)
-    if checked:
-        require_servers(container, patience=0)
-        container.schema().require_current()
-        atexit.register(container.relay().forget_delivered)
-    return container

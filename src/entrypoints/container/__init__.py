@@ -7,16 +7,23 @@ from pathlib import Path
 from dependency_injector import containers, providers
 
 from adapters.in_process.runtime import new_id
-from adapters.offline.documentation import Documentation
+from adapters.parsing.parser import SafeParser
+from adapters.skills.vocabulary import vocabulary
 from adapters.sql.engine import open_database
 from adapters.sql.idempotency import SqlIdempotencyKeys
+from adapters.sql.job_analyses import SqlJobAnalysisReader
+from adapters.sql.knowledge_reader import SqlKnowledgeReader
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
+from adapters.sql.passage_index import SqlPassageIndex
 from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
 from adapters.sql.sessions import SqlSessionReader
 from adapters.sql.snapshots import SqlSnapshots
+from adapters.sql.statistics import SqlStatistics
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from adapters.words import terms_of
+from application.caching import Caches
 from application.conversations.asking import AskQuestionHandler, Posting, RegenerateReplyHandler
 from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
@@ -29,16 +36,48 @@ from application.conversations.feedback import GiveFeedbackHandler, TakeFeedback
 from application.facade import (
     Application,
     ConversationCommands,
+    DocumentCommands,
+    JobAnalysisCommands,
+    JobCommands,
     MessageCommands,
+    ProjectCommands,
     ReplyCommands,
     RoomCommands,
     SessionCommands,
     VisitorCommands,
 )
 from application.idempotency import Idempotency
+from application.job_analyses.analysing import AnalyseJob
+from application.job_analyses.commands import (
+    AnalyseJobDescriptionHandler,
+    DeleteJobAnalysisHandler,
+    RestoreJobAnalysisHandler,
+)
+from application.job_analyses.matching import SkillMatching
+from application.jobs import RunJob, SweepJobs
+from application.knowledge.documents import (
+    AddDocumentHandler,
+    ChangeDocumentHandler,
+    DeleteDocumentHandler,
+    ReingestDocumentHandler,
+    ReplaceDocumentHandler,
+    RestoreDocumentHandler,
+)
+from application.knowledge.ingesting import EmbedDocument, EmbedStale, Ingestion, ReadDocument
+from application.knowledge.projects import (
+    ChangeProjectHandler,
+    DeleteProjectHandler,
+    OpenProjectHandler,
+    RestoreProjectHandler,
+)
+from application.knowledge.retrieval import Retrieval
+from application.knowledge.seeding import SeedDocumentation
+from application.knowledge.syncing import EnsureProjectHandler, PutDocumentHandler, WorkOffDocument
 from application.rates import RateLimits
+from application.replies.answering import Desk, Pace
+from application.replies.answers import Answers
 from application.replies.ending import CancelReplyHandler, ReplyEnding
-from application.replies.generating import GenerateReply, Pace
+from application.replies.generating import GenerateReply
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
@@ -54,9 +93,10 @@ from application.sessions.commands import (
     StopSessionHandler,
     TouchSessionHandler,
 )
+from application.statistics.reading import ReadStatisticsHandler
 from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
-from domain.agents import BUILT_IN
-from entrypoints.container import identity, language, servers
+from domain.jobs import JobKind
+from entrypoints.container import analyses, answering, identity, language, servers
 from entrypoints.settings import Settings
 
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -67,7 +107,10 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     ids = providers.Object(new_id)
-    agents = providers.Object(BUILT_IN)
+    toolbox = providers.Singleton(answering.toolbox)
+    agents_file = providers.Singleton(answering.agents_file, settings, toolbox)
+    agents = agents_file.provided.agents
+    prices = agents_file.provided.prices
     limits = settings.provided.limits
 
     # Persistence
@@ -81,22 +124,28 @@ class Container(containers.DeclarativeContainer):
     sql_reader = providers.Singleton(SqlReader, database)
     live_replies = providers.Singleton(SqlLiveReplies, database)
     session_reader = providers.Singleton(SqlSessionReader, database, clock)
+    knowledge_reader = providers.Singleton(SqlKnowledgeReader, database)
     idempotency = providers.Singleton(
         Idempotency, providers.Singleton(SqlIdempotencyKeys, database), clock, settings.provided.idempotency_lifetime
     )
 
     # Runtime
     redis = providers.Singleton(servers.redis, settings)
-    queue = providers.Singleton(servers.queue, settings, redis)
+    queue = providers.Singleton(servers.queue, settings, redis, agents)
     worker = providers.Singleton(servers.worker, settings, redis, queue)
+    jobs_queue = providers.Singleton(servers.jobs_queue, settings, redis)
+    jobs_worker = providers.Singleton(servers.jobs_worker, settings, redis, jobs_queue)
     reply_log = providers.Singleton(servers.reply_log, settings, redis)
     signals = providers.Singleton(servers.signals, redis)
     topics = providers.Singleton(servers.topics, redis)
     rates = providers.Singleton(
         RateLimits, settings.provided.rates, providers.Singleton(servers.rate_limiter, redis), ids
     )
+    caches = providers.Singleton(
+        Caches, providers.Singleton(servers.cache, settings, redis), settings.provided.cache_lifetimes, ids
+    )
     reader = providers.Singleton(servers.reader, mongo, read_models, sql_reader, snapshots, outbox, signals, clock)
-    relay = providers.Singleton(servers.relay, outbox, queue, reader, topics)
+    relay = providers.Singleton(servers.relay, outbox, queue, jobs_queue, reader, topics)
     start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
     requirements = providers.Factory(servers.requirements, database, mongo, redis)
     tokens = providers.Singleton(identity.tokens, settings, clock)
@@ -104,9 +153,41 @@ class Container(containers.DeclarativeContainer):
     # Language
     model = providers.Singleton(language.model, settings)
     fallback = providers.Singleton(language.fallback, settings)
-    knowledge = providers.Singleton(Documentation, _PROJECT / "docs")
+    passage_index = providers.Singleton(SqlPassageIndex, database)
+    retrieval = providers.Singleton(
+        Retrieval,
+        passage_index,
+        knowledge_reader,
+        providers.Singleton(language.embedder, settings, hurried=True),
+        caches,
+        providers.Object(terms_of),
+        settings.provided.embedding_floor,
+    )
+
+    intents = providers.Singleton(analyses.intents, settings, model)
+    skills = providers.Singleton(analyses.skills, settings, model)
+    matching = providers.Singleton(
+        SkillMatching, passage_index, knowledge_reader, providers.Callable(vocabulary), providers.Object(terms_of)
+    )
 
     # Use cases
+    embedder = providers.Singleton(language.embedder, settings)
+    parser = providers.Singleton(SafeParser)
+    ingestion = providers.Singleton(Ingestion, ids, clock, limits, embedder)
+    run_job = providers.Singleton(
+        RunJob,
+        start_work,
+        providers.Dict(
+            {
+                JobKind.INGEST: providers.Factory(ReadDocument, start_work, parser, ingestion),
+                JobKind.EMBED: providers.Factory(EmbedDocument, start_work, embedder, clock),
+                JobKind.ANALYSE: providers.Factory(
+                    AnalyseJob, start_work, parser, skills, matching, caches, clock, limits
+                ),
+            }
+        ),
+        clock,
+    )
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
     cancel = providers.Singleton(CancelReplyHandler, start_work, signals, watch, ending, clock)
@@ -114,23 +195,30 @@ class Container(containers.DeclarativeContainer):
     delete_conversation = providers.Singleton(DeleteConversationHandler, start_work, signals, ids, clock)
     lifetime = settings.provided.session_lifetime
     reset_session = providers.Singleton(ResetSessionHandler, start_work, clock, agents, lifetime)
-    generate = providers.Singleton(
-        GenerateReply,
+    pace = providers.Factory(Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout)
+    answers = providers.Singleton(Answers, caches, reply_log, settings.provided.model)
+    desk = providers.Factory(
+        Desk,
         start_work,
-        live_replies,
         reply_log,
         signals,
         ending,
         model,
         fallback,
-        knowledge,
+        retrieval,
+        answers,
+        toolbox,
+        intents,
         agents,
+        prices,
         clock,
-        pace=providers.Factory(
-            Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout
-        ),
-        history=limits.history,
+        pace,
+        limits,
     )
+    generate = providers.Singleton(GenerateReply, desk, live_replies)
+    open_project = providers.Singleton(OpenProjectHandler, start_work, ids, clock, limits)
+    add_document = providers.Singleton(AddDocumentHandler, start_work, ids, clock, limits)
+    replace_document = providers.Singleton(ReplaceDocumentHandler, start_work, ids, clock, limits)
     application = providers.Singleton(
         Application,
         rooms=providers.Factory(
@@ -184,25 +272,73 @@ class Container(containers.DeclarativeContainer):
             ),
             claim=providers.Factory(ClaimVisitorHandler, start_work, clock, limits),
         ),
+        projects=providers.Factory(
+            ProjectCommands,
+            open=open_project,
+            change=providers.Factory(ChangeProjectHandler, start_work, clock, limits),
+            delete=providers.Factory(DeleteProjectHandler, start_work, ids, clock),
+            restore=providers.Factory(RestoreProjectHandler, start_work, ids, clock, limits),
+            ensure=providers.Factory(EnsureProjectHandler, start_work, open_project),
+            seed=providers.Factory(
+                SeedDocumentation,
+                providers.Factory(SqlUnitOfWork, database).provider,  # Nobody to be told is there yet.
+                parser,
+                ingestion,
+                _PROJECT / "docs",
+            ),
+        ),
+        documents=providers.Factory(
+            DocumentCommands,
+            add=add_document,
+            put=providers.Factory(PutDocumentHandler, start_work, add_document, replace_document),
+            work_off=providers.Factory(WorkOffDocument, start_work, run_job, servers.breathe),
+            replace=replace_document,
+            change=providers.Factory(ChangeDocumentHandler, start_work, clock, limits),
+            delete=providers.Factory(DeleteDocumentHandler, start_work, ids, clock),
+            restore=providers.Factory(RestoreDocumentHandler, start_work, ids, clock, limits),
+            reingest=providers.Factory(ReingestDocumentHandler, start_work, ids, clock),
+            embed_stale=providers.Factory(EmbedStale, start_work, embedder, ids, clock),
+        ),
+        jobs=providers.Factory(
+            JobCommands, run=run_job, sweep=providers.Factory(SweepJobs, start_work, jobs_queue, clock)
+        ),
+        job_analyses=providers.Factory(
+            JobAnalysisCommands,
+            analyse=providers.Factory(AnalyseJobDescriptionHandler, start_work, ids, clock, limits),
+            delete=providers.Factory(DeleteJobAnalysisHandler, start_work, ids, clock),
+            restore=providers.Factory(RestoreJobAnalysisHandler, start_work, ids, clock, limits),
+        ),
         read=reader,
         read_sessions=session_reader,
+        read_knowledge=knowledge_reader,
+        read_job_analyses=providers.Factory(SqlJobAnalysisReader, database),
+        retrieval=retrieval,
+        statistics=providers.Factory(
+            ReadStatisticsHandler,
+            providers.Factory(servers.history_statistics, mongo, reader, database),
+            providers.Factory(SqlStatistics, database),
+            caches,
+            clock,
+        ),
         relay=relay,
         tokens=tokens,
         topics=topics,
         rates=rates,
+        caches=caches,
         idempotency=idempotency,
         agents=agents,
         read_models=providers.Factory(servers.read_model_tools, snapshots, read_models),
         parts=providers.Factory(
             servers.parts,
             providers.Dict(
-                database=database.provided.ping, model=model.provided.ping, knowledge=knowledge.provided.ping
+                database=database.provided.ping, model=model.provided.ping, knowledge=retrieval.provided.ping
             ),
             mongo,
             redis,
             reader,
             queue,
             rates,
+            caches,
         ),
     )
 

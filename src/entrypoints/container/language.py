@@ -1,10 +1,11 @@
-"""What answers: the model that the settings choose, and who answers in its place."""
+"""What answers: the model that the settings choose, who answers in its place, and what makes vectors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
+from application.ports.knowledge import Embedder
 from application.ports.language import LanguageModel
 from entrypoints.settings import Settings
 
@@ -32,3 +33,20 @@ def fallback(settings: Settings) -> LanguageModel | None:
     if not settings.has_model or not settings.fallback:
         return None
     return OfflineResponder(preface=MODEL_AWAY, pause=settings.offline_pause)
+
+
+def embedder(settings: Settings, *, hurried: bool = False) -> Embedder | None:
+    """What makes vectors of documents, with patience; `hurried`: of questions, whose askers wait."""
+    if settings.embedding_model is None:
+        return None
+    from adapters.openai.embeddings import OpenAIEmbedder
+
+    base_url, api_key = settings.embedding_server
+    return OpenAIEmbedder(
+        api_key=api_key or "none",
+        base_url=base_url,
+        model=settings.embedding_model,
+        dimensions=settings.embedding_dimensions,
+        retries=0 if hurried else settings.model_retries,
+        timeout=3.0 if hurried else 60.0,
+    )

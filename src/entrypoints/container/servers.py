@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from adapters.in_process.cache import InProcessCache
 from adapters.in_process.queue import InProcessQueue, InProcessSignals
 from adapters.in_process.rates import InProcessRateLimiter
 from adapters.in_process.reply_log import InProcessReplyLog
@@ -13,22 +14,36 @@ from adapters.in_process.runtime import now
 from adapters.in_process.topics import InProcessTopics
 from adapters.sql.clock import DatabaseClock
 from adapters.sql.engine import Database
+from adapters.sql.history_statistics import SqlHistoryStatistics
 from adapters.sql.reader import SqlReader
+from application.caching import Caches
 from application.facade import ReadModelTools
+from application.ports.caching import Cache
 from application.ports.projections import Outbox, ReadModels, Snapshots
 from application.ports.queries import Reader
-from application.ports.runtime import Misconfigured, Now, RateLimiter, ReplyLog, ReplyQueue, Signals, Topics
+from application.ports.runtime import Misconfigured, Now, Queue, RateLimiter, ReplyLog, Signals, Topics
+from application.ports.statistics import HistoryStatistics
 from application.projections import Projector, RebuildProjections, VerifyProjections
 from application.rates import RateLimits
 from application.reading import DegradingReader
-from application.relay import Relay
-from application.replies.upkeep import WakeWorkers
+from application.relay import Relay, WakeWorkers
 from application.sessions.telling import TellSockets
+from application.statistics.reading import DegradingStatistics
+from domain.agents import Agents
 from entrypoints.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from adapters.mongo.server import MongoServer
     from adapters.redis.server import RedisServer
+
+
+_LONGEST_JOB = 6 * 3600.0
+"""Seconds after which a worker gives a job up that should long have ended."""
+
+
+def breathe() -> None:
+    """Wait a little for what others do."""
+    time.sleep(0.2)
 
 
 def clock(database: Database) -> Now:
@@ -72,12 +87,22 @@ def reader(
     return DegradingReader(MongoReader(mongo, sql.reply), sql, models, projector, outbox, signals, clock)
 
 
-def relay(outbox: Outbox, queue: ReplyQueue, reader: Reader, topics: Topics) -> Relay:
+def history_statistics(mongo: MongoServer | None, reader: Reader, database: Database) -> HistoryStatistics:
+    sql = SqlHistoryStatistics(database)
+    if mongo is None or not isinstance(reader, DegradingReader):
+        return sql
+    from adapters.mongo.statistics import MongoHistoryStatistics
+
+    return DegradingStatistics(MongoHistoryStatistics(mongo), sql, reader.check)
+
+
+def relay(outbox: Outbox, queue: Queue, jobs_queue: Queue, reader: Reader, topics: Topics) -> Relay:
     """Workers are woken first: they have more to do than a projection. The sweeper makes up for what is lost.
 
     Sockets are told last: they look up what they are told of.
     """
-    waking, telling = WakeWorkers(queue), TellSockets(topics)
+    waking = WakeWorkers({"ReplyQueued": queue, "JobQueued": jobs_queue})
+    telling = TellSockets(topics)
     if isinstance(reader, DegradingReader):
         return Relay(outbox, [waking, reader.project_at_once, telling], [reader.project])
     return Relay(outbox, [waking, telling])
@@ -105,21 +130,41 @@ def redis(settings: Settings) -> RedisServer | None:
         raise SettingError(f"PARLEY_REDIS_URL: {wrong.message}") from None
 
 
-def queue(settings: Settings, redis: RedisServer | None) -> ReplyQueue:
+def queue(settings: Settings, redis: RedisServer | None, agents: Agents) -> Queue:
     if redis is None:
         return InProcessQueue(settings.concurrency)
     from adapters.rq.queue import RqQueue
 
-    return RqQueue(redis.client, prefix=settings.redis_prefix, job_timeout=settings.job_timeout)
+    longest = max(settings.reply_timeout, *(agent.limits.timeout or 0.0 for agent in agents.values()))
+    # By then it should long have ended by itself, and its fallback too.
+    return RqQueue(redis.client, prefix=settings.redis_prefix, name="replies", job_timeout=2 * longest + 60)
 
 
-def worker(settings: Settings, redis: RedisServer | None, queue: ReplyQueue) -> Any:
+def jobs_queue(settings: Settings, redis: RedisServer | None) -> Queue:
+    if redis is None:
+        return InProcessQueue(settings.jobs_concurrency)
+    from adapters.rq.queue import RqQueue
+
+    return RqQueue(redis.client, prefix=settings.redis_prefix, name="jobs", job_timeout=_LONGEST_JOB)
+
+
+def worker(settings: Settings, redis: RedisServer | None, queue: Queue) -> Any:
     """Whatever performs what `queue` dispatches, see entrypoints.background.Worker."""
     if redis is None:
         return queue
     from adapters.rq.worker import RqWorker
 
-    return RqWorker(redis.blocking_client, prefix=settings.redis_prefix, concurrency=settings.concurrency)
+    prefix, concurrency = settings.redis_prefix, settings.concurrency
+    return RqWorker(redis.blocking_client, prefix=prefix, name="replies", concurrency=concurrency)
+
+
+def jobs_worker(settings: Settings, redis: RedisServer | None, jobs_queue: Queue) -> Any:
+    if redis is None:
+        return jobs_queue
+    from adapters.rq.worker import RqWorker
+
+    prefix, concurrency = settings.redis_prefix, settings.jobs_concurrency
+    return RqWorker(redis.blocking_client, prefix=prefix, name="jobs", concurrency=concurrency)
 
 
 def reply_log(settings: Settings, redis: RedisServer | None) -> ReplyLog:
@@ -154,6 +199,14 @@ def rate_limiter(redis: RedisServer | None) -> RateLimiter:
     return RedisRateLimiter(redis)
 
 
+def cache(settings: Settings, redis: RedisServer | None) -> Cache:
+    if redis is None:
+        return InProcessCache(settings.cache_bytes)
+    from adapters.redis.cache import RedisCache
+
+    return RedisCache(redis)
+
+
 def parts(
     pings: dict[str, Callable[[], str]],
     mongo: MongoServer | None,
@@ -161,6 +214,7 @@ def parts(
     reader: Reader,
     queue: Any,
     rates: RateLimits,
+    caches: Caches,
 ) -> dict[str, Callable[[], str]]:
     if mongo is not None:
         pings["mongo"] = mongo.ping
@@ -170,6 +224,7 @@ def parts(
         pings["redis"] = redis.ping
         pings["workers"] = queue.ping
         pings["rate limits"] = rates.check
+        pings["cache"] = caches.check
     return pings
 
 

@@ -36,11 +36,7 @@ _HTTP_SLUGS = {
     422: "validation_failed",
 }
 
-_HTTP_MESSAGES = {
-    404: "There is nothing at this path.",
-    405: "This path does not take this method.",
-    413: "The body is larger than 1 MiB.",
-}
+_HTTP_MESSAGES = {404: "There is nothing at this path.", 405: "This path does not take this method."}
 
 _WARN_AGAIN = 5.0
 """Seconds in which the same kind of unavailability is logged once."""
@@ -122,6 +118,8 @@ def _http_error(error: HTTPException) -> Response:
     if status < 400:
         return Response(status=status, headers=headers)
     message = _HTTP_MESSAGES.get(status) or error.description or error.name
+    if status == 413:
+        message = f"The body is larger than {(request.max_content_length or 0) / 2**20:.3g} MiB."
     return problem(status, _HTTP_SLUGS.get(status, "http_error"), message, headers=headers)
 
 

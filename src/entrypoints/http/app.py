@@ -21,18 +21,25 @@ from domain.errors import Invalid
 from entrypoints.http import (
     answers,
     auth,
+    caches,
     chat,
     conversations,
     cors,
+    documents,
     health,
     identity,
+    job_analyses,
+    knowledge,
     messages,
     once,
+    projects,
     rates,
     replies,
     rooms,
     search,
     sessions,
+    statistics,
+    uploads,
     visitors,
 )
 from entrypoints.http.schemas import ErrorEnvelope
@@ -42,7 +49,7 @@ from entrypoints.websocket.chat import ChatSockets
 
 _WEB = Path(__file__).resolve().parents[1] / "web"
 
-_SERVERS = frozenset({"mongo", "read models", "redis", "workers", "rate limits"})
+_SERVERS = frozenset({"mongo", "read models", "redis", "workers", "rate limits", "cache"})
 """The parts whose state `/readyz` tells; a model is asked by nobody but those who want an answer."""
 
 _BODY_LIMIT = 1024 * 1024
@@ -86,6 +93,7 @@ def create_app(
     rates.install(app)
     once.install(app)
     sockets.install(app)
+    uploads.install(app, settings.limits.document_bytes)
     _check_requests(app)
     api.register_converter(_IdConverter, lambda converter: {"type": "string", "format": "uuid"})
     for blueprint in (
@@ -95,10 +103,16 @@ def create_app(
         sessions.blueprint(application),
         chat.blueprint(application, settings.limits, settings.reply_timeout),
         conversations.blueprint(application),
+        projects.blueprint(application),
+        documents.blueprint(application),
         messages.blueprint(application),
         replies.blueprint(application),
         search.search(application),
         search.agents(application),
+        statistics.blueprint(application),
+        job_analyses.blueprint(application),
+        knowledge.blueprint(application),
+        caches.blueprint(application),
     ):
         api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix}")
     others = {part: ping for part, ping in application.parts.items() if part not in essential and part in _SERVERS}
@@ -113,7 +127,13 @@ class _IdConverter(BaseConverter):
 
 
 class _Parser(FlaskParser):
-    """Refuses unknown keys wherever they are; webargs passes them over in queries."""
+    """Refuses unknown keys wherever they are, which webargs passes over in queries; and knows uploads."""
+
+    __location_map__ = FlaskParser.__location_map__ | {uploads.LOCATION: "load_upload"}
+
+    def load_upload(self, req: Request, schema: Schema) -> object:
+        """A body that is a form or JSON."""
+        return self.load_json(req, schema) if req.is_json else uploads.form(req)
 
     def load_json(self, req: Request, schema: Schema) -> object:
         """The body. JSON that is too deep, or has numbers too long, for Python is as malformed as any other."""
@@ -140,8 +160,11 @@ def _check_requests(app: Flask) -> None:
 
     @app.before_request
     def check_content_type() -> None:
-        if request.method in ("POST", "PATCH", "PUT") and request.content_length and not request.is_json:
-            raise UnsupportedMediaType("Send the body as application/json.")
+        has_body = request.content_length or request.headers.get("Transfer-Encoding")
+        if request.method not in ("POST", "PATCH", "PUT") or not has_body or request.is_json:
+            return
+        if request.mimetype not in (allowed := uploads.content_types()):
+            raise UnsupportedMediaType(f"Send the body as {' or as '.join(allowed)}.")
 
 
 def _page() -> Blueprint:

@@ -73,7 +73,13 @@ def asked(app: Application, post: Callable[[Once | None], Document], body: Docum
     return data({"message": document["message"], "reply": finished}, 200, where)
 
 
-def waited_for(app: Application, post: Callable[[Once | None], Document], content: str, agent: str | None) -> Document:
+def waited_for(
+    app: Application,
+    post: Callable[[Once | None], Document],
+    content: str,
+    agent: str | None,
+    project_id: UUID | None = None,
+) -> Document:
     """Post a question that is then waited for: `{message, reply}`.
 
     Who asks what is being answered already joins the wait. Browsers send a request once more by themselves that is
@@ -88,6 +94,6 @@ def waited_for(app: Application, post: Callable[[Once | None], Document], conten
         before = MessagePage(before=reply["position"], limit=1)
         asked = app.read.messages(UUID(str(reply["conversation_id"])), principal(), before)["items"]
         is_same = [each["content"] for each in asked] == [content.strip()] and agent in (None, reply["agent"])
-        if not is_same:
+        if not is_same or project_id not in (None, reply["project_id"]):
             raise
         return {"message": asked[0], "reply": reply}

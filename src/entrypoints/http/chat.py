@@ -114,10 +114,10 @@ def _answered(app: Application, limits: Limits, body: dict[str, Any], within: fl
         app.agents.named(body["context_type"])
     except Invalid as invalid:
         raise invalid.renamed({"agent": "context_type"}) from None
-    if body["project_id"] is not None:
-        raise NotFound("project", body["project_id"])
-    visitor = _introduced(app)
-    document = waited_for(app, lambda once: _posted(app, body, once), body["question"], body["context_type"])
+    visitor = _introduced(app, body["project_id"])
+    document = waited_for(
+        app, lambda once: _posted(app, body, once), body["question"], body["context_type"], body["project_id"]
+    )
     reply_id = UUID(str(document["reply"]["id"]))
     reply = app.replies.watch.wait(WatchReply(principal=principal(), reply_id=reply_id), within=within)
     if ReplyStatus(reply["status"]).is_live:
@@ -145,18 +145,24 @@ def _posted(app: Application, body: dict[str, Any], once: Once | None) -> Docume
         session_id=session.id,
         content=body["question"],
         agent=body["context_type"],
+        project_id=body["project_id"],
         on_conflict=body["on_conflict"],
         once=once,
     )
     return asked_document(*app.sessions.ask(question))
 
 
-def _introduced(app: Application) -> Document:
-    """Make whoever is not known a visitor, remembered by a cookie: `{visitor}`, and nothing for those who are known."""
+def _introduced(app: Application, project_id: UUID | None) -> Document:
+    """Make whoever is not known a visitor, remembered by a cookie: `{visitor}`, and nothing for those who are known.
+
+    Raises NotFound for a project that no visitor could ask about.
+    """
     known = auth.verified(app)
     if known is not None:
         g.principal, g.expires_at = known.principal, known.expires_at
         return {}
+    if project_id is not None and not app.read_knowledge.scope("", project_id=project_id, keys=None).projects:
+        raise NotFound("project", project_id)
     auth.refuse_other_sites()
     welcome = welcomed(app)
     g.principal, g.expires_at = welcome.visitor, welcome.expires_at
@@ -173,7 +179,7 @@ def _chat_document(question: Document, reply: Document) -> Document:
         "answer": reply["text"],
         "status": reply["status"],
         "context_type": reply["agent"],
-        "project_id": None,
+        "project_id": reply["project_id"],
         "conversation_id": reply["conversation_id"],
         "message_id": question["id"],
         "reply_id": reply["id"],

@@ -63,6 +63,7 @@ class ConversationBody(Request):
     room_id = fields.UUID(load_default=None, allow_none=True)
     title = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
     agent = fields.String(load_default=None, allow_none=True)
+    project_id = fields.UUID(load_default=None, allow_none=True)
     metadata = metadata_field()
 
 
@@ -71,6 +72,7 @@ class ConversationChanges(Request):
 
     title = fields.String(metadata={"minLength": 1, "maxLength": 200})
     agent = fields.String()
+    project_id = fields.UUID(allow_none=True)
     metadata = metadata_field()
 
 
@@ -81,6 +83,7 @@ class ConversationOut(Schema):
     room_id = fields.UUID(required=True, allow_none=True)
     title = fields.String(required=True)
     agent = fields.String(required=True)
+    project_id = fields.UUID(required=True, allow_none=True)
     metadata = fields.Dict(required=True)
     message_count = fields.Integer(required=True)
     last_message = fields.Nested(LastMessage, required=True, allow_none=True)
@@ -122,7 +125,7 @@ def blueprint(app: Application) -> Blueprint:
     @routes.arguments(ConversationChanges())
     @routes.response(200, enveloped(ConversationOut))
     def change_conversation(body: dict[str, Any], conversation_id: UUID) -> Response:
-        """Give a conversation another title, agent or metadata."""
+        """Give a conversation another title, agent, project or metadata."""
         change = ChangeConversation(principal=principal(), conversation_id=conversation_id, **body)
         return data(conversation_document(app.conversations.change(change)))
 

@@ -101,8 +101,20 @@ def _once() -> Once | None:
 
 def _fingerprint() -> str:
     """Of all that is wanted, also where it is refused later: not every JSON is what Parley keeps."""
+    body = request.get_json(silent=True) if request.is_json else _form()
     try:
-        wanted = json.dumps([request.method, request.path, request.get_json(silent=True)], sort_keys=True)
+        wanted = json.dumps([request.method, request.path, body], sort_keys=True)
     except RecursionError:
         raise Invalid({"body": "Must not be nested so deeply."}) from None
     return hashlib.sha256(wanted.encode()).hexdigest()
+
+
+def _form() -> object:
+    """A form's fields, and what its files are called and hold; None without a form."""
+    files = []
+    for field, file in request.files.items(multi=True):
+        file.stream.seek(0)  # It was read before.
+        digest = hashlib.file_digest(file.stream, "sha256")  # type: ignore[arg-type] # it has what that needs
+        files.append((field, file.filename, digest.hexdigest()))
+    members = sorted(request.form.items(multi=True))
+    return [members, files] if members or files else None

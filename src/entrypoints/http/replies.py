@@ -22,7 +22,7 @@ from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
-from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped
+from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, ToolCallOut, enveloped
 from entrypoints.http.streaming import event_stream
 
 
@@ -40,9 +40,11 @@ class ReplyOut(Schema):
     position = fields.Integer(required=True)
     version = fields.Integer(required=True)
     agent = fields.String(required=True)
+    project_id = fields.UUID(required=True, allow_none=True)
     status = fields.String(required=True)
     text = fields.String(required=True)
     sources = fields.List(fields.Nested(SourceOut), required=True)
+    tool_calls = fields.List(fields.Nested(ToolCallOut), required=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     metadata = fields.Dict(required=True)
     cancel_requested = fields.Boolean(required=True)

@@ -49,7 +49,23 @@ class SourceOut(Schema):
     title = fields.String(required=True)
     heading = fields.String(required=True)
     document = fields.String(required=True)
+    document_id = fields.UUID()
+    project_id = fields.UUID()
+    page = fields.Integer(allow_none=True)
     excerpt = fields.String(required=True)
+    relevance = fields.Float()
+
+
+class ToolCallOut(Schema):
+    """A tool that was called for an answer, and what came of it: a result, or an error that the model was told."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    arguments = fields.Raw(required=True)
+    result = fields.String(required=True)
+    error = fields.Nested(lambda: FailureOut(), required=True, allow_none=True)
+    truncated = fields.Boolean(required=True)
+    duration_ms = fields.Integer(required=True)
 
 
 class FailureOut(Schema):
@@ -79,6 +95,7 @@ class MessageOut(Schema):
     status = fields.String(required=True)
     agent = fields.String(required=True, allow_none=True)
     sources = fields.List(fields.Nested(SourceOut), required=True)
+    tool_calls = fields.List(fields.Nested(ToolCallOut), required=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     metadata = fields.Dict(required=True)
     parent_id = fields.UUID(required=True, allow_none=True)
@@ -95,6 +112,7 @@ class DeletionOut(Schema):
     subject_id = fields.UUID(required=True)
     conversation_count = fields.Integer(required=True)
     message_count = fields.Integer(required=True)
+    document_count = fields.Integer(required=True)
     deleted_at = fields.DateTime(required=True)
 
 

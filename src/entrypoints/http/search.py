@@ -41,6 +41,7 @@ class AgentOut(Schema):
 
     name = fields.String(required=True)
     description = fields.String(required=True)
+    default = fields.Boolean(required=True)
 
 
 def search(app: Application) -> Blueprint:
@@ -65,7 +66,10 @@ def agents(app: Application) -> Blueprint:
     @routes.response(200, paged(AgentOut))
     def list_agents() -> Response:
         """List the agents; the first is the default."""
-        items = [{"name": agent.name, "description": agent.description} for agent in app.agents.values()]
+        items = [
+            {"name": agent.name, "description": agent.description, "default": agent is app.agents.default}
+            for agent in app.agents.values()
+        ]
         return data({"items": items, "total": len(items), "limit": len(items), "offset": 0})
 
     return routes

@@ -1,0 +1,1 @@
+"""Intents: told by rules, or by a model."""

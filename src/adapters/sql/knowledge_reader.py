@@ -1,0 +1,175 @@
+"""The queries about projects and their documents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, or_, select, true
+
+from adapters.sql.activity import by_code_point
+from adapters.sql.engine import Database
+from adapters.sql.knowledge_tables import document_contents, documents, jobs, projects
+from adapters.sql.tables import deletions
+from application.documents import document_of_project, page_document, project_document
+from application.ports.knowledge import Scope
+from application.ports.persistence import Document
+from application.ports.queries import Page
+from domain.errors import Forbidden, NotFound
+from domain.identity import Principal
+from domain.jobs import LIVE, Job
+from domain.knowledge import Document as KnowledgeDocument
+from domain.knowledge import Project, Visibility
+
+
+class SqlKnowledgeReader:
+    """See application.ports.knowledge.KnowledgeReader."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def projects(self, principal: Principal, page: Page, *, visible: bool = False) -> Document:
+        those = _is_visible(principal.key) if visible else projects.c.owner == principal.key
+        with self._database.reading() as connection:
+            total, found = _part(connection, projects, and_(those, projects.c.deletion_id.is_(None)), page)
+            return _paged(_projects(connection, found, principal.key), total, page)
+
+    def projects_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
+        those = projects.c.owner == owner if owner is not None else true()
+        with self._database.reading() as connection:
+            total, found = _part(connection, projects, and_(those, _deleted(projects, deleted)), page)
+            items = _projects(connection, found, owner or "")
+        return _paged(_for_operators(items, found), total, page)
+
+    def project(self, project_id: UUID, principal: Principal) -> Document:
+        with self._database.reading() as connection:
+            found = _visible(connection, project_id, principal, "project", project_id)
+            return _projects(connection, [found], principal.key)[0]
+
+    def documents(self, principal: Principal, project_id: UUID | None, page: Page) -> Document:
+        with self._database.reading() as connection:
+            if project_id is None:
+                those = documents.c.owner == principal.key
+            else:
+                _visible(connection, project_id, principal, "project", project_id)
+                those = documents.c.project_id == project_id
+            total, found = _part(connection, documents, and_(those, documents.c.deletion_id.is_(None)), page)
+            return _paged(_documents(connection, found), total, page)
+
+    def documents_of(self, owner: str | None, project: str | None, *, deleted: bool, page: Page) -> Document:
+        those = _deleted(documents, deleted)
+        if owner is not None:
+            those = and_(those, documents.c.owner == owner)
+        if project is not None:
+            keyed = select(projects.c.id).where(projects.c.key == project)
+            those = and_(those, documents.c.project_id.in_(keyed))
+        with self._database.reading() as connection:
+            total, found = _part(connection, documents, those, page)
+            items = _for_operators(_documents(connection, found), found)
+            naming = select(projects.c.id, projects.c.key).where(projects.c.id.in_([row.project_id for row in found]))
+            keys = {row.id: row.key for row in connection.execute(naming)}
+        return _paged([item | {"project": keys[item["project_id"]]} for item in items], total, page)
+
+    def document(self, document_id: UUID, principal: Principal) -> Document:
+        with self._database.reading() as connection:
+            return _documents(connection, [_document(connection, document_id, principal)])[0]
+
+    def content(self, document_id: UUID, principal: Principal) -> tuple[Document, bytes]:
+        with self._database.reading() as connection:
+            found = _document(connection, document_id, principal)
+            wanted = select(document_contents.c.content).where(document_contents.c.document_id == document_id)
+            content: bytes = connection.execute(wanted).scalar_one()
+            return _documents(connection, [found])[0], content
+
+    def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:
+        those = and_(_is_visible(owner), projects.c.deletion_id.is_(None))
+        if project_id is not None:
+            those = and_(those, projects.c.id == project_id)
+        if keys is not None:
+            those = and_(those, projects.c.key.in_(sorted(keys)))
+        with self._database.glancing() as connection:
+            found = connection.execute(select(projects.c.id, projects.c.content_version).where(those)).all()
+        return Scope({row.id: row.content_version for row in found})
+
+
+def _is_visible(owner: str) -> ColumnElement[bool]:
+    return or_(projects.c.visibility == Visibility.PUBLIC, projects.c.owner == owner)
+
+
+def _deleted(table: Table, deleted: bool) -> ColumnElement[bool]:
+    return table.c.deletion_id.is_not(None) if deleted else table.c.deletion_id.is_(None)
+
+
+def _part(
+    connection: Connection, table: Table, those: ColumnElement[bool], page: Page
+) -> tuple[int, Sequence[Row[Any]]]:
+    """How many there are, and one page of them with when they were deleted, in an order that no two rows share."""
+    total = connection.execute(select(func.count()).select_from(table).where(those)).scalar_one()
+    key = by_code_point(table.c.name) if page.sort_by == "name" else table.c[page.sort_by]
+    order = (key.desc(), table.c.id.desc()) if page.descending else (key, table.c.id)
+    wanted: Select[Any] = select(table, deletions.c.deleted_at).outerjoin(
+        deletions, table.c.deletion_id == deletions.c.id
+    )
+    found = connection.execute(wanted.where(those).order_by(*order).limit(page.limit).offset(page.offset))
+    return total, found.all()
+
+
+def _paged(items: list[Document], total: int, page: Page) -> Document:
+    return page_document(items, total=total, limit=page.limit, offset=page.offset)
+
+
+def _for_operators(items: list[Document], found: Sequence[Row[Any]]) -> list[Document]:
+    return [item | {"owner": row.owner, "deleted_at": row.deleted_at} for item, row in zip(items, found, strict=True)]
+
+
+def _projects(connection: Connection, found: Sequence[Row[Any]], asker: str) -> list[Document]:
+    """Rows of projects with what their documents add up to."""
+    counting = (
+        select(
+            documents.c.project_id,
+            func.count().label("document_count"),
+            func.sum(documents.c.passage_count).label("passage_count"),
+        )
+        .where(documents.c.project_id.in_([row.id for row in found]), documents.c.deletion_id.is_(None))
+        .group_by(documents.c.project_id)
+    )
+    counts = {row.project_id: row for row in connection.execute(counting)}
+    return [
+        project_document(
+            cast(Project, row),
+            asker,
+            document_count=counts[row.id].document_count if row.id in counts else 0,
+            passage_count=int(counts[row.id].passage_count) if row.id in counts else 0,
+        )
+        for row in found
+    ]
+
+
+def _documents(connection: Connection, found: Sequence[Row[Any]]) -> list[Document]:
+    """Rows of documents with how far the jobs are that are at work on them."""
+    wanted = select(jobs).where(jobs.c.id.in_([row.job_id for row in found]), jobs.c.status.in_(LIVE))
+    live = {row.id: cast(Job, row) for row in connection.execute(wanted)}
+    return [document_of_project(cast(KnowledgeDocument, row), live.get(row.job_id)) for row in found]
+
+
+def _visible(connection: Connection, project_id: UUID, principal: Principal, kind: str, wanted: UUID) -> Row[Any]:
+    """The project, by which a thing of some `kind` is one's to see."""
+    found = connection.execute(select(projects).where(projects.c.id == project_id)).one_or_none()
+    if found is None:
+        raise NotFound(kind, wanted)
+    if found.owner != principal.key and found.visibility != Visibility.PUBLIC and not principal.is_admin:
+        raise Forbidden(f"This {kind} belongs to somebody else.", kind=kind)
+    if found.deletion_id is not None:
+        raise NotFound(kind, wanted)
+    return found
+
+
+def _document(connection: Connection, document_id: UUID, principal: Principal) -> Row[Any]:
+    found = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
+    if found is None:
+        raise NotFound("document", document_id)
+    _visible(connection, found.project_id, principal, "document", document_id)
+    if found.deletion_id is not None:
+        raise NotFound("document", document_id)
+    return found

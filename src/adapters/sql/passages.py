@@ -1,0 +1,115 @@
+"""The passages of documents, as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, insert, select, text
+
+from adapters.sql.knowledge_tables import passage_vectors, passages
+from adapters.sql.repositories import Kept
+from adapters.words import terms_of
+from application.ports.parsing import WITHIN, Piece
+from domain.knowledge import Document
+
+AS_HEADING = "^"
+"""Stands before a term that a passage's heading holds: in the index, that is another term."""
+
+AS_PROJECT = "@"
+"""Stands before the id of a passage's project: one more term, by which an index knows the scope."""
+
+_MOST_TERMS = 10_000
+"""Different terms of a passage: PostgreSQL's tsvector ends at 1 MB."""
+
+
+class SqlPassages:
+    """See application.ports.knowledge.Passages. On SQLite, a trigger takes deleted passages out of the index."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._connection = kept.connection
+        self._is_sqlite = kept.connection.dialect.name == "sqlite"
+
+    def replace(self, document: Document, pieces: Sequence[Piece]) -> None:
+        self._connection.execute(delete(passages).where(passages.c.document_id == document.id))
+        rows = [
+            {
+                "document_id": document.id,
+                "project_id": document.project_id,
+                "place": place,
+                "heading": piece.heading,
+                "text": piece.text,
+                "page": piece.page,
+            }
+            for place, piece in enumerate(pieces)
+        ]
+        if not rows:
+            return
+        terms = [_terms(document, piece.heading, piece.text) for piece in pieces]
+        if self._is_sqlite:
+            numbers = self._connection.execute(_INSERT, rows).scalars().all()
+            index = [{"number": number, "terms": " ".join(those)} for number, those in zip(numbers, terms, strict=True)]
+            self._connection.execute(_INDEX_IN_SQLITE, index)
+        else:
+            with_terms = [row | {"terms": those} for row, those in zip(rows, terms, strict=True)]
+            self._connection.execute(_INSERT_IN_POSTGRES, with_terms)
+
+    def rename(self, document: Document) -> None:
+        index = []
+        for number, heading, content in self._stored(document.id):
+            terms = _terms(document, heading, content)
+            index.append({"number": number, "terms": " ".join(terms) if self._is_sqlite else terms})
+        if index:
+            self._connection.execute(_REINDEX_IN_SQLITE if self._is_sqlite else _REINDEX_IN_POSTGRES, index)
+
+    def texts(self, document_id: UUID) -> Sequence[str]:
+        return [f"{heading}\n\n{content}" if heading else content for _, heading, content in self._stored(document_id)]
+
+    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float]]) -> None:
+        numbers = [number for number, _, _ in self._stored(document_id)]
+        rows = [
+            {
+                "number": number,
+                "space": space,
+                "dimension": len(vector),
+                # As text: the driver would look at each number of an array by itself.
+                "vector": vector if self._is_sqlite else f"{{{','.join(map(repr, vector))}}}",
+            }
+            for number, vector in zip(numbers, vectors, strict=True)
+        ]
+        if rows:
+            self._connection.execute(delete(passage_vectors).where(passage_vectors.c.number.in_(numbers)))
+            self._connection.execute(insert(passage_vectors) if self._is_sqlite else _EMBED_IN_POSTGRES, rows)
+
+    def _stored(self, document_id: UUID) -> Sequence[Any]:
+        return self._connection.execute(_STORED, {"document": document_id}).all()
+
+
+def _terms(document: Document, heading: str, content: str) -> list[str]:
+    """The different terms that a passage is found by: its own, its headings', and those of its document."""
+    innermost = heading.rpartition(WITHIN)[2] or document.title
+    whole = f"{document.title}\n{document.name}\n{heading}\n{content}"
+    headed = [AS_HEADING + term for term in terms_of(innermost)]
+    return list(dict.fromkeys([AS_PROJECT + document.project_id.hex, *headed, *terms_of(whole)]))[:_MOST_TERMS]
+
+
+_STORED = (
+    select(passages.c.number, passages.c.heading, passages.c.text)
+    .where(passages.c.document_id == bindparam("document"))
+    .order_by(passages.c.place)
+)
+_INSERT = insert(passages).returning(passages.c.number, sort_by_parameter_order=True)
+_INSERT_IN_POSTGRES = text("""
+    INSERT INTO passages (document_id, project_id, place, heading, text, page, terms)
+    VALUES (:document_id, :project_id, :place, :heading, :text, :page, array_to_tsvector(CAST(:terms AS text[])))
+""")
+_INDEX_IN_SQLITE = text("INSERT INTO passages_fts (rowid, terms) VALUES (:number, :terms)")
+_REINDEX_IN_SQLITE = text("UPDATE passages_fts SET terms = :terms WHERE rowid = :number")
+_REINDEX_IN_POSTGRES = text(
+    "UPDATE passages SET terms = array_to_tsvector(CAST(:terms AS text[])) WHERE number = :number"
+)
+_EMBED_IN_POSTGRES = text("""
+    INSERT INTO passage_vectors (number, space, dimension, vector)
+    VALUES (:number, :space, :dimension, CAST(:vector AS real[]))
+""")

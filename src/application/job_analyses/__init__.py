@@ -1,0 +1,1 @@
+"""Job analyses: what a job asks for, compared with what the documents show."""

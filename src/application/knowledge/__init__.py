@@ -1,0 +1,1 @@
+"""Knowledge: projects, their documents, how these are read in, and how passages of them are found."""

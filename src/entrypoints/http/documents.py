@@ -1,0 +1,178 @@
+"""`/documents`: add, list, read, change, replace, delete, restore, download, read in anew."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
+
+from application.documents import deletion_document, document_of_project
+from application.facade import Application
+from application.knowledge.documents import (
+    AddDocument,
+    ChangeDocument,
+    DeleteDocument,
+    ReingestDocument,
+    ReplaceDocument,
+    RestoreDocument,
+)
+from entrypoints.http.answers import data
+from entrypoints.http.auth import principal
+from entrypoints.http.once import creating, idempotent
+from entrypoints.http.schemas import (
+    DeletionOut,
+    FailureOut,
+    ListQuery,
+    Request,
+    enveloped,
+    metadata_field,
+    page_of,
+    paged,
+)
+from entrypoints.http.uploads import UploadBody, takes_file
+
+
+class DocumentListQuery(ListQuery):
+    """Which page of the documents, in which order: of one project, or all one's own."""
+
+    project_id = fields.UUID(load_default=None)
+    sort_by = fields.String(load_default="updated_at", validate=validate.OneOf(["updated_at", "created_at", "name"]))
+    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+
+
+class DocumentBody(UploadBody):
+    """A new document of a project."""
+
+    project_id = fields.UUID(required=True)
+    name = fields.String(metadata={"minLength": 1, "maxLength": 200, "description": "What its file is called."})
+    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
+    metadata = metadata_field()
+
+
+class DocumentChanges(Request):
+    """What to change of a document."""
+
+    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
+    metadata = metadata_field()
+
+
+class ProgressOut(Schema):
+    """How many steps of the work under way are behind it; what there is in all may not be known yet."""
+
+    done = fields.Integer(required=True)
+    total = fields.Integer(required=True)
+
+
+class DocumentOut(Schema):
+    """A document of a project, and how far it is read in."""
+
+    id = fields.UUID(required=True)
+    project_id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    title = fields.String(required=True)
+    media_type = fields.String(required=True)
+    size = fields.Integer(required=True)
+    status = fields.String(required=True)
+    progress = fields.Nested(ProgressOut, required=True, allow_none=True)
+    error = fields.Nested(FailureOut, required=True, allow_none=True)
+    characters = fields.Integer(required=True)
+    passage_count = fields.Integer(required=True)
+    embedded = fields.Boolean(required=True)
+    metadata = fields.Dict(required=True)
+    created_at = fields.DateTime(required=True)
+    updated_at = fields.DateTime(required=True)
+    ingested_at = fields.DateTime(required=True, allow_none=True)
+    version = fields.Integer(required=True)
+
+
+def blueprint(app: Application) -> Blueprint:
+    """The routes of documents, over `app`."""
+    routes = Blueprint("documents", __name__, url_prefix="/documents", description="The files of projects.")
+
+    def accepted(document: dict[str, Any]) -> Response:
+        """What goes on after the answer has its progress where the document is read."""
+        return data(document, 202, {"Location": f"/api/v1/documents/{document['id']}"})
+
+    @routes.post("")
+    @idempotent(routes)
+    @takes_file(routes, DocumentBody())
+    @routes.response(202, enveloped(DocumentOut))
+    def add_document(body: dict[str, Any]) -> Response:
+        """Add a document to a project; it is read in afterwards."""
+        document = AddDocument(principal=principal(), **body)
+        return accepted(
+            creating(app, lambda once: document_of_project(*app.documents.add(replace(document, once=once))))
+        )
+
+    @routes.get("")
+    @routes.arguments(DocumentListQuery(), location="query")
+    @routes.response(200, paged(DocumentOut))
+    def list_documents(query: dict[str, Any]) -> Response:
+        """List the documents of a project, or all one's own."""
+        return data(app.read_knowledge.documents(principal(), query["project_id"], page_of(query)))
+
+    @routes.get("/<id:document_id>")
+    @routes.response(200, enveloped(DocumentOut))
+    def get_document(document_id: UUID) -> Response:
+        """Read what is known about a document, and how far it is read in."""
+        return data(app.read_knowledge.document(document_id, principal()))
+
+    @routes.patch("/<id:document_id>")
+    @routes.arguments(DocumentChanges())
+    @routes.response(200, enveloped(DocumentOut))
+    def change_document(body: dict[str, Any], document_id: UUID) -> Response:
+        """Give a document another title or metadata."""
+        app.documents.change(ChangeDocument(principal=principal(), document_id=document_id, **body))
+        return data(app.read_knowledge.document(document_id, principal()))
+
+    @routes.put("/<id:document_id>/content")
+    @takes_file(routes, UploadBody())
+    @routes.response(202, enveloped(DocumentOut))
+    def replace_content(body: dict[str, Any], document_id: UUID) -> Response:
+        """Replace a document's file; what the old one says is found until the new one is read in."""
+        app.documents.replace(ReplaceDocument(principal=principal(), document_id=document_id, **body))
+        return accepted(app.read_knowledge.document(document_id, principal()))
+
+    @routes.get("/<id:document_id>/content")
+    @routes.response(200, description="The file, as it was sent.")
+    def get_content(document_id: UUID) -> Response:
+        """Download a document's file."""
+        document, content = app.read_knowledge.content(document_id, principal())
+        response = Response(content, content_type=document["media_type"])
+        response.headers.set("Content-Disposition", "attachment", filename=_file_name(document["name"]))
+        response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+        return response
+
+    @routes.post("/<id:document_id>/ingest")
+    @routes.response(202, enveloped(DocumentOut))
+    def reingest_document(document_id: UUID) -> Response:
+        """Read a document in again."""
+        app.documents.reingest(ReingestDocument(principal=principal(), document_id=document_id))
+        return accepted(app.read_knowledge.document(document_id, principal()))
+
+    @routes.delete("/<id:document_id>")
+    @routes.response(200, enveloped(DeletionOut))
+    def delete_document(document_id: UUID) -> Response:
+        """Delete a document; it can be restored."""
+        deletion = app.documents.delete(DeleteDocument(principal=principal(), document_id=document_id))
+        return data(deletion_document(deletion))
+
+    @routes.post("/<id:document_id>/restore")
+    @routes.response(200, enveloped(DocumentOut))
+    def restore_document(document_id: UUID) -> Response:
+        """Bring a deleted document back."""
+        app.documents.restore(RestoreDocument(principal=principal(), document_id=document_id))
+        return data(app.read_knowledge.document(document_id, principal()))
+
+    return routes
+
+
+def _file_name(name: str) -> str:
+    """The last part of a document's name, without what a header or a file system would not have."""
+    return re.sub(r"[\x00-\x1f\x7f]", "_", PurePosixPath(name.replace("\\", "/")).name) or "document"

@@ -1,0 +1,123 @@
+"""Files in requests: as a form with a file (RFC 7578), or as text in JSON; larger than other bodies may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Request, current_app, request
+from flask_smorest import Blueprint
+from marshmallow import ValidationError, fields, post_load, validates_schema
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from application.knowledge.documents import UNKNOWN_TYPE
+from application.ports.parsing import HTML, MARKDOWN, PLAIN_TEXT
+from entrypoints.http.schemas import Request as RequestSchema
+
+LOCATION = "upload"
+"""Where webargs looks for what came in either form."""
+
+_FORM = "multipart/form-data"
+
+_TEXTS = (PLAIN_TEXT, MARKDOWN, HTML)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class _File(fields.Field[FileStorage]):
+    """A file of a form."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> FileStorage:
+        if not isinstance(value, FileStorage):
+            raise ValidationError("Must be a file of a form.")
+        return value
+
+
+class UploadBody(RequestSchema):
+    """A file or, in JSON, a text in its place.
+
+    Loads to `content` (bytes), `media_type` and, if the schema has one and it is known, `name`.
+    """
+
+    file = _File(metadata={"type": "string", "format": "binary"})
+    text = fields.String(metadata={"minLength": 1})
+    media_type = fields.String(
+        metadata={"description": f"What it is, if not what the form says. Of a text one of {', '.join(_TEXTS)}."}
+    )
+
+    @validates_schema
+    def check_content(self, body: dict[str, Any], **_: Any) -> None:
+        """Refuse no content, two contents, and a text that is said to be something else."""
+        if ("file" in body) == ("text" in body):
+            raise ValidationError("Send either a file or a text.", "file")
+        if "text" in body and body.get("media_type", PLAIN_TEXT) not in _TEXTS:
+            raise ValidationError(f"Must be one of {', '.join(_TEXTS)} for a text.", "media_type")
+
+    @post_load
+    def read(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The content in place of what it came in."""
+        if "text" in body:
+            try:
+                return {"media_type": PLAIN_TEXT, "content": body.pop("text").encode()} | body
+            except UnicodeEncodeError:
+                raise ValidationError("Must be valid Unicode text.", "text") from None
+        file: FileStorage = body.pop("file")
+        said: dict[str, Any] = {"media_type": file.content_type or UNKNOWN_TYPE, "content": file.read()}
+        if "name" in self.fields and file.filename:
+            said["name"] = file.filename
+        return said | body
+
+
+def takes_file(routes: Blueprint, schema: UploadBody) -> Callable[[View], View]:
+    """Decorates a view that is given what `schema` loads, from a form or from JSON, in a body of a file's size."""
+
+    def decorate(view: View) -> View:
+        documented = routes.doc(requestBody={"content": {"application/json": {"schema": schema}}})
+        parsed: View = routes.arguments(schema, location=LOCATION)(documented(view))
+        parsed.takes_file = True  # type: ignore[attr-defined] # what wraps the view keeps it
+        return parsed
+
+    return decorate
+
+
+def install(app: Flask, document_bytes: int) -> None:
+    """Let the bodies of views that take files hold `document_bytes` beside what others may hold in all."""
+    Blueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[LOCATION] = _FORM
+    limit = app.config["MAX_CONTENT_LENGTH"] + document_bytes
+
+    @app.before_request
+    def allow_files() -> None:
+        if _takes_file():
+            request.max_content_length = request.max_form_memory_size = limit
+
+    @app.before_request
+    def refuse_at_once() -> None:
+        """What says how large it is need not be read."""
+        if (request.content_length or 0) > (request.max_content_length or 0):
+            raise RequestEntityTooLarge
+
+
+def content_types() -> tuple[str, ...]:
+    """What the body of the present request may be."""
+    return ("application/json", _FORM) if _takes_file() else ("application/json",)
+
+
+def form(of: Request) -> dict[str, Any]:
+    """The fields and files of a form, `metadata` from its JSON. Raises ValidationError."""
+    doubled = [name for part in (of.files, of.form) for name in part if len(part.getlist(name)) > 1]
+    if doubled:
+        raise ValidationError({doubled[0]: ["Must stand in the form once."]})
+    members: dict[str, Any] = of.form.to_dict() | of.files.to_dict()
+    if "metadata" in members:
+        try:
+            members["metadata"] = json.loads(members["metadata"])
+        except (ValueError, TypeError, RecursionError):
+            raise ValidationError({"metadata": ["Must be a JSON object."]}) from None
+    return members
+
+
+def _takes_file() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, "takes_file", False)

@@ -1,0 +1,224 @@
+"""`parley knowledge` and `parley projects`, beside a running server and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.model_server import MODEL, ModelServer
+from tests.parley_process import ParleyProcess, cli, running
+
+Settings = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """An installation that nobody serves."""
+    settings: Settings = {"PARLEY_DATA_DIR": tmp_path_factory.mktemp("installation")}
+    assert cli("migrate", **settings).returncode == 0
+    return settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files to read in, and some that are passed over."""
+    (tmp_path / "guides" / ".git").mkdir(parents=True)
+    (tmp_path / "index.md").write_text("# Harbours\n\nThe old harbour of Genoa was built by Renzo Piano.\n")
+    (tmp_path / "guides" / "depth.TXT").write_text("It is twelve metres deep.\n")
+    (tmp_path / "guides" / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "guides" / ".git" / "config.txt").write_text("hidden\n")
+    (tmp_path / ".hidden.md").write_text("hidden\n")
+    return tmp_path
+
+
+def ingest(settings: Settings, *arguments: object, status: int = 0) -> dict[str, Any]:
+    """What the command says it did."""
+    done = cli("knowledge", "ingest", *map(str, arguments), "--json", **settings)
+    assert done.returncode == status, done.stderr
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    return outcome
+
+
+def documents(settings: Settings, *arguments: str) -> dict[str, dict[str, Any]]:
+    done = cli("knowledge", "list", *arguments, "--limit", "1000", "--json", **settings)
+    assert done.returncode == 0, done.stderr
+    return {document["name"]: document for document in json.loads(done.stdout)["items"]}
+
+
+def test_a_folder_is_read_in_and_later_only_what_has_changed(settings: Settings, folder: Path) -> None:
+    first = ingest(settings, folder, "--project", "harbours")
+    again = ingest(settings, folder, "--project", "harbours")
+    (folder / "index.md").write_text("# Harbours\n\nNothing more.\n")
+    (folder / "new.html").write_text("<p>New</p>")
+    (folder / "guides" / "depth.TXT").unlink()
+    changed = ingest(settings, folder, "--project", "harbours")
+    kept = documents(settings, "--project", "harbours")
+    pruned = ingest(settings, folder, "--project", "harbours", "--prune")
+
+    assert (first["added"], first["failed"]) == (["guides/depth.TXT", "index.md"], [])
+    assert (again["added"], again["replaced"], again["unchanged"]) == ([], [], ["guides/depth.TXT", "index.md"])
+    assert (changed["added"], changed["replaced"], changed["deleted"]) == (["new.html"], ["index.md"], [])
+    assert {name: document["status"] for name, document in kept.items()} == {
+        "guides/depth.TXT": "ready",
+        "index.md": "ready",
+        "new.html": "ready",
+    }
+    assert pruned["deleted"] == ["guides/depth.TXT"]
+    assert set(documents(settings, "--project", "harbours", "--deleted")) == {"guides/depth.TXT"}
+
+
+def test_a_project_that_is_made_is_public_unless_it_is_to_be_private(settings: Settings, folder: Path) -> None:
+    ingest(settings, folder / "index.md")
+    ingest(settings, folder / "index.md", "--project", "alices-own", "--private", "--owner", "user:alice")
+
+    listed = json.loads(cli("projects", "list", "--json", **settings).stdout)["items"]
+    table = cli("projects", "list", "--owner", "user:alice", **settings).stdout
+
+    found = {project["key"]: (project["owner"], project["visibility"], project["name"]) for project in listed}
+    assert found["documents"] == ("user:parley", "public", "Documents")
+    assert found["alices-own"] == ("user:alice", "private", "Alices own")
+    assert "alices-own" in table
+    assert "1 of 1" in table
+
+
+def test_a_file_that_cannot_be_read_is_said_and_stops_no_other(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nno")
+    (tmp_path / "empty.md").touch()
+    (tmp_path / "good.md").write_text("# Good\n\nText.\n")
+
+    outcome = ingest(settings, tmp_path, "--project", "mixed", status=1)
+    told = cli("knowledge", "ingest", str(tmp_path), "--project", "mixed", **settings)
+
+    assert {failure["name"]: failure["code"] for failure in outcome["failed"]} == {
+        "broken.pdf": "document_broken",
+        "empty.md": "validation_failed",
+    }
+    assert documents(settings, "--project", "mixed")["good.md"]["status"] == "ready"
+    assert told.returncode == 1
+    assert [line.split(":")[0] for line in told.stderr.splitlines()] == ["broken.pdf", "empty.md"]
+    assert told.stdout == "Project mixed: 0 added, 1 replaced, 1 unchanged, 0 deleted, 2 failed.\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_said(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "secret.md").write_text("x")
+    (tmp_path / "secret.md").chmod(0)
+
+    assert ingest(settings, tmp_path, "--project", "secret", status=1)["failed"][0]["code"] == "file_unreadable"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nowhere.md",),
+        ("index.md", "guides/index.md"),
+        ("index.md", "--owner", "alice"),
+        ("index.md", "--owner", "visitor:alice"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(settings: Settings, folder: Path, arguments: tuple[str, ...]) -> None:
+    (folder / "guides" / "index.md").write_text("Another.")
+    given = [str(folder / argument) if argument.endswith(".md") else argument for argument in arguments]
+
+    done = cli("knowledge", "ingest", *given, **settings)
+
+    assert done.returncode == 2
+    assert "Error" in done.stderr
+
+
+def test_a_key_that_is_none_is_refused(settings: Settings, folder: Path) -> None:
+    done = cli("knowledge", "ingest", str(folder / "index.md"), "--project", "No Key", **settings)
+
+    assert (done.returncode, done.stderr.startswith("Error: key: ")) == (1, True)
+
+
+def test_a_document_is_shown_deleted_restored_and_read_in_again(settings: Settings, folder: Path) -> None:
+    ingest(settings, folder, "--project", "one")
+    document = documents(settings, "--project", "one")["index.md"]["id"]
+
+    shown = cli("knowledge", "show", document, **settings)
+    as_json = json.loads(cli("knowledge", "show", document, "--json", **settings).stdout)
+    deleted = cli("knowledge", "delete", document, **settings)
+    gone = cli("knowledge", "show", document, **settings)
+    restored = cli("knowledge", "restore", document, **settings)
+    again = cli("knowledge", "reingest", document, **settings)
+    table = cli("knowledge", "list", "--project", "one", **settings)
+
+    assert "title          Harbours" in shown.stdout
+    assert as_json["name"] == "index.md"
+    assert deleted.stdout == "Deleted the document 'index.md'.\n"
+    assert (gone.returncode, gone.stderr) == (1, f"Error: There is no document {document}.\n")
+    assert restored.stdout == "Restored the document 'index.md' of user:parley.\n"
+    assert again.stdout == "index.md: ready, 1 passages.\n"
+    assert table.stdout.splitlines()[-1] == "2 of 2"
+
+
+def test_a_deleted_project_is_restored(settings: Settings, parley: ParleyProcess, folder: Path) -> None:
+    alice = parley.user("alice-of-the-projects")
+    project = alice.data("POST", "/projects", {"name": "Lost"})["id"]
+    alice.data("DELETE", f"/projects/{project}")
+
+    restored = cli("projects", "restore", project, **parley.settings)
+
+    assert restored.stdout == "Restored the project 'Lost' of user:alice-of-the-projects.\n"
+    assert alice.data("GET", f"/projects/{project}")["name"] == "Lost"
+
+
+def test_beside_a_running_server_each_document_is_read_in_once(parley: ParleyProcess, folder: Path) -> None:
+    """The server wants to do the same jobs."""
+    for number in range(20):
+        (folder / f"{number}.md").write_text(f"# Part {number}\n\nText of part {number}.\n")
+
+    outcome = ingest(parley.settings, folder, "--project", "beside")
+
+    assert (len(outcome["added"]), outcome["failed"], outcome["put_off"]) == (22, [], [])
+    kept = documents(parley.settings, "--project", "beside")
+    assert {(document["status"], document["progress"] is None) for document in kept.values()} == {("ready", True)}
+    visitor = parley.visitor()
+    assert visitor.data("GET", f"/documents/{kept['3.md']['id']}")["passage_count"] == 1
+
+
+def test_without_waiting_it_is_left_to_the_server(data_dir: Path, folder: Path) -> None:
+    with running(data_dir) as parley:
+        assert ingest(parley.settings, folder, "--no-wait", "--project", "later")["added"]
+
+        user = parley.user("reader")
+        while any(document["progress"] for document in documents(parley.settings, "--project", "later").values()):
+            pass
+        assert {document["status"] for document in documents(parley.settings, "--project", "later").values()} == {
+            "ready"
+        }
+        assert user.data("GET", "/projects?visible=true")["total"] == 2
+
+
+def test_an_embedding_model_that_is_away_does_not_hold_anybody_up(
+    model: ModelServer, folder: Path, data_dir: Path
+) -> None:
+    away = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "PARLEY_EMBEDDING_MODEL": MODEL, "PARLEY_DATA_DIR": data_dir}
+    assert cli("migrate", **away).returncode == 0
+
+    outcome = ingest(away, folder / "index.md", "--project", "away")
+
+    assert [waiting["name"] for waiting in outcome["put_off"]] == ["index.md"]
+    document = documents(away, "--project", "away")["index.md"]
+    assert (document["status"], document["embedded"]) == ("ready", False)
+    near = away | {"OPENAI_BASE_URL": model.url}
+    assert ingest(near, folder / "index.md", "--project", "near")["put_off"] == []
+    assert documents(near, "--project", "near")["index.md"]["embedded"]
+
+
+def test_interrupting_leaves_nothing_half_read(settings: Settings, folder: Path) -> None:
+    command = ["parley", "knowledge", "ingest", str(folder), "--project", "interrupted"]
+    environment = os.environ | {"PARLEY_DATA_DIR": str(settings["PARLEY_DATA_DIR"])}
+    begun = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun.kill()
+    begun.wait()
+
+    assert ingest(settings, folder, "--project", "interrupted")["failed"] == []
+    assert {document["status"] for document in documents(settings, "--project", "interrupted").values()} == {"ready"}
