@@ -70,7 +70,7 @@ def test_every_third_party_package_is_forbidden_where_none_belongs() -> None:
 
     project = tomllib.loads((_PROJECT / "pyproject.toml").read_text())
     names = {"dependency-injector": "dependency_injector", "flask-smorest": "flask_smorest", "pyjwt": "jwt"}
-    names |= {"uuid-utils": "uuid_utils"}
+    names |= {"uuid-utils": "uuid_utils", "sqlite-vec": "sqlite_vec"}
     names |= {"charset-normalizer": "charset_normalizer", "markdown-it-py": "markdown_it", "python-docx": "docx"}
     packages = {line.split(">")[0].split("[")[0] for line in project["project"]["dependencies"]}
     imported = {names.get(package, package) for package in packages}

@@ -141,7 +141,8 @@ def upgrade() -> None:
         op.execute("ALTER TABLE passages ADD COLUMN terms tsvector NOT NULL")
         # A list of pending entries would be walked by every search until the next vacuum.
         op.execute("CREATE INDEX ix_passages_terms ON passages USING gin (terms) WITH (fastupdate = off)")
-        op.execute("ALTER TABLE passage_vectors ALTER COLUMN vector SET STORAGE EXTERNAL")  # Floats cannot be compressed.
+        # Floats cannot be compressed.
+        op.execute("ALTER TABLE passage_vectors ALTER COLUMN vector SET STORAGE EXTERNAL")
     else:
         for statement in PASSAGES_FTS:
             op.execute(statement)

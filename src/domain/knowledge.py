@@ -215,7 +215,7 @@ class Document(Recorder):
             id=id,
             project_id=project.id,
             owner=project.owner,
-            name=limits.text("name", name, limits.document_title),
+            name=_file_name(limits.text("name", name, limits.document_title)),
             title=limits.text("title", title, limits.document_title) if title is not None else "",
             media_type=_media_type(media_type),
             size=_sized(size, limits),
@@ -364,6 +364,13 @@ def _granted(principal: Principal, visibility: Visibility) -> Visibility:
 
 def _optional(name: str, value: str, limits: Limits) -> str:
     return limits.text(name, value, limits.description) if value.strip() else ""
+
+
+def _file_name(name: str) -> str:
+    """Where files come from they may be called anything; where they go to, terminals and headers obey some of it."""
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+        raise Invalid({"name": "Must hold no line breaks or other control characters."})
+    return name
 
 
 def _media_type(said: str) -> str:

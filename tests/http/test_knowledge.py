@@ -233,6 +233,8 @@ class TestDocuments:
             ({"project_id": "{project}", "text": "x", "media_type": "application/pdf"}, "media_type"),
             ({"project_id": "{project}", "text": "x", "name": ""}, "name"),
             ({"project_id": "{project}", "text": "x", "name": "x" * 201}, "name"),
+            ({"project_id": "{project}", "text": "x", "name": "a\r\nX-Evil: 1"}, "name"),
+            ({"project_id": "{project}", "text": "x", "name": "\x1b[2J"}, "name"),
             ({"project_id": "{project}", "text": "x", "title": "a\x00b"}, "title"),
             ({"project_id": "{project}", "text": "x", "metadata": {"big": "x" * 20_000}}, "metadata"),
             ({"project_id": "{project}", "text": "x", "owner": "me"}, "owner"),
@@ -351,7 +353,7 @@ class TestDocuments:
         assert user.error("GET", f"/documents?project_id={uuid.uuid4()}")["status_code"] == 404
 
     @pytest.mark.parametrize(
-        "name", ["r\u00e9sum\u00e9.html", 'a "quoted"\r\nX-Evil: 1.html', "..\\..\\up.html", "/etc/passwd"]
+        "name", ["r\u00e9sum\u00e9.html", 'a "quoted"; x=1.html', "..\\..\\up.html", "/etc/passwd"]
     )
     def test_a_download_is_a_file_and_never_a_page(self, user: Client, name: str) -> None:
         body = {
@@ -368,7 +370,6 @@ class TestDocuments:
         assert answer.headers["Content-Disposition"].startswith("attachment; filename")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "sandbox" in answer.headers["Content-Security-Policy"]
-        assert "X-Evil" not in answer.headers
         assert "/" not in answer.headers["Content-Disposition"]
         assert "\\.." not in answer.headers["Content-Disposition"]
 

@@ -81,7 +81,10 @@ def test_an_unknown_project_is_not_found(visitor: Client) -> None:
 
 
 def test_whoever_is_not_known_is_refused(parley: ParleyProcess) -> None:
-    assert Client(parley.url).error("GET", "/knowledge/search?q=x")["status_code"] == 401
+    stranger = Client(parley.url)
+    parley.clients.append(stranger)
+
+    assert stranger.error("GET", "/knowledge/search?q=x")["status_code"] == 401
 
 
 def test_without_embeddings_there_is_no_search_by_vectors(visitor: Client) -> None:

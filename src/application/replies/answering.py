@@ -154,7 +154,8 @@ class Answering:
             return self._converse()
         if (kept := answers.kept(key)) is not None:
             return self._repeat(kept)
-        if (followed := answers.follow(key, reply.id, seconds=self._desk.pace.timeout)) is not None:
+        left = max(1.0, task.deadline - time.monotonic())
+        if (followed := answers.follow(key, reply.id, task.agent, seconds=left)) is not None:
             outcome, failure = self._follow(followed)
             return outcome if failure is None else self._converse()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from application.ports.persistence import Document
 from application.ports.runtime import LogUnavailable, ReplyLog
 from domain.agents import Agent
 from domain.messages import Message
-from domain.replies import Reply
+from domain.replies import LEASE, Reply
 
 _LOOK = 0.5
 """Seconds after which a follower looks by itself for what is new."""
@@ -59,21 +60,29 @@ class Answers:
         """Let another reply be the one that asks the model."""
         self.caches.release(Region.ANSWERS, key, str(by))
 
-    def follow(self, key: str, reply_id: UUID, *, seconds: float) -> FollowedReply | None:
-        """The reply that is answering the same at this moment, to be read as it comes; None if this one is to."""
+    def follow(self, key: str, reply_id: UUID, agent: Agent, *, seconds: float) -> FollowedReply | None:
+        """The reply that is answering the same at this moment, to be read as it comes; None if this one is to.
+
+        There are `seconds` left for this one. No answer is followed that may come to rest on what a tool says of whoever
+        asks: by the time that this is known, its words have been read.
+        """
         leader = self.caches.claim(Region.ANSWERS, key, str(reply_id), seconds)
-        return FollowedReply(self.log, UUID(leader)) if leader != str(reply_id) else None
+        if leader == str(reply_id) or not REUSABLE_TOOLS.issuperset(agent.tools):
+            return None
+        return FollowedReply(self.log, UUID(leader), patience=min(seconds / 2, LEASE.total_seconds()))
 
 
 class FollowedReply:
     """See application.ports.language.ModelStream: another reply's log, as long as that goes well.
 
-    Raises ModelError when the other reply does not come to a good end, or begins anew.
+    Raises ModelError when the other reply does not come to a good end, begins anew, or has not said a word after
+    `patience` seconds: it may be gone, and its log with it.
     """
 
-    def __init__(self, log: ReplyLog, reply_id: UUID) -> None:
+    def __init__(self, log: ReplyLog, reply_id: UUID, *, patience: float) -> None:
         self._log = log
         self._reply_id = reply_id
+        self._patience = patience
         self._aborted = False
         self.message: Document = {}
         """The finished message."""
@@ -100,11 +109,13 @@ class FollowedReply:
             raise _broken() from away
 
     def _read(self) -> Iterator[str]:
-        seq, has_begun = -1, False
+        seq, has_begun, has_spoken = -1, False, False
+        give_up_at = time.monotonic() + self._patience
         while not self._aborted:
             for entry in self._log.read(self._reply_id, after=seq):
                 seq = entry.seq
                 if entry.event == "reply.delta":
+                    has_spoken = True
                     yield str(entry.data["text"])
                 elif entry.event == "reply.started" and has_begun:
                     raise _broken()
@@ -116,6 +127,8 @@ class FollowedReply:
                 else:
                     yield ""
                 has_begun = True
+            if not has_spoken and time.monotonic() >= give_up_at:
+                raise _broken()
             self._log.wait(self._reply_id, after=seq, timeout=_LOOK)
 
 

@@ -68,6 +68,18 @@ class Outcome:
     put_off: list[dict[str, str]] = field(default_factory=list)
 
 
+def work_off(app: Application, document_id: UUID, outcome: Outcome) -> None:
+    """Have a document read in, and note what went wrong."""
+    from domain.identity import SYSTEM
+
+    put_off = app.documents.work_off(document_id)
+    document = app.read_knowledge.document(document_id, SYSTEM)
+    if put_off is not None and put_off.error is not None:
+        _note(outcome.put_off, document["name"], **put_off.error)
+    elif document["error"] is not None:
+        _note(outcome.failed, document["name"], **document["error"])
+
+
 def _files(paths: Sequence[Path]) -> dict[str, Path]:
     """The files by the names of their documents."""
     found: dict[str, Path] = {}
@@ -120,18 +132,6 @@ def _put(
         changes[change].append(name)
         if wait:
             work_off(app, document_id, outcome)
-
-
-def work_off(app: Application, document_id: UUID, outcome: Outcome) -> None:
-    """Have a document read in, and note what went wrong."""
-    from domain.identity import SYSTEM
-
-    put_off = app.documents.work_off(document_id)
-    document = app.read_knowledge.document(document_id, SYSTEM)
-    if put_off is not None and put_off.error is not None:
-        _note(outcome.put_off, document["name"], **put_off.error)
-    elif document["error"] is not None:
-        _note(outcome.failed, document["name"], **document["error"])
 
 
 def _note(into: list[dict[str, str]], name: str, code: str, message: str) -> None:

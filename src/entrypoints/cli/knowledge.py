@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
+from entrypoints.cli.ingesting import Outcome, ingest, work_off
 from entrypoints.cli.opening import application
-
-if TYPE_CHECKING:
-    from application.facade import Application
-    from domain.identity import Principal
-
+from entrypoints.cli.telling import as_json_option, owner_option, principal_of, print_json, print_table
 
 
 @click.group()
 def knowledge() -> None:
     """Documents that answers are grounded in."""
+
+
+knowledge.add_command(ingest)
 
 
 @knowledge.command("list")

@@ -47,8 +47,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], total: in
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = Console(markup=False)  # What users called their things is no markup.
     if not console.is_terminal:
         console.width = 240
-    console.print(table, markup=False)
+    console.print(table)
     console.print(f"{len(rows)} of {total}")

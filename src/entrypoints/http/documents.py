@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -174,5 +173,5 @@ def blueprint(app: Application) -> Blueprint:
 
 
 def _file_name(name: str) -> str:
-    """The last part of a document's name, without what a header or a file system would not have."""
-    return re.sub(r"[\x00-\x1f\x7f]", "_", PurePosixPath(name.replace("\\", "/")).name) or "document"
+    """The last part of a document's name, which may be a path."""
+    return PurePosixPath(name.replace("\\", "/")).name or "document"
