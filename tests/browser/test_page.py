@@ -108,6 +108,24 @@ def test_reloading_in_the_middle_of_an_answer_goes_on(page: Page) -> None:
     assert [f"word{number}" for number in range(100)] == whole.split()
 
 
+def test_an_answer_that_begins_anew_loses_what_was_said_before(page: Page) -> None:
+    shown = page.evaluate(
+        """async () => {
+            const { MessageView } = await import("/static/web/message.js");
+            const view = MessageView.live();
+            view.started();
+            view.append("Of the first.");
+            await new Promise(requestAnimationFrame);
+            view.started();
+            view.append("Of the second.");
+            await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+            return view.element.querySelector("[data-testid=message-content]").textContent.trim();
+        }"""
+    )
+
+    assert shown == "Of the second."
+
+
 def test_a_deleted_room_comes_back_with_undo(page: Page) -> None:
     page.get_by_test_id("new-room").click()
     page.get_by_test_id("room-name").fill("Harbour")

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.openai.embeddings import OpenAIEmbedder
 from application.ports.knowledge import Embedder, EmbeddingError
+from tests.fakes.embedder import FakeEmbedder
 from tests.model_server import ModelServer
 
 
@@ -43,6 +44,9 @@ class EmbedderContract:
 
     def test_it_names_the_space_of_its_vectors(self, embedder: Embedder) -> None:
         assert 1 <= len(embedder.space) <= 200
+
+    def test_it_says_what_embeds(self, embedder: Embedder) -> None:
+        assert embedder.space in embedder.ping()
 
 
 class TestOpenAI(EmbedderContract):
@@ -151,3 +155,9 @@ def _lists(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
 
 def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(first, second, strict=True)) / math.hypot(*first) / math.hypot(*second)
+
+
+class TestFake(EmbedderContract):
+    @pytest.fixture
+    def embedder(self) -> Embedder:
+        return FakeEmbedder(dimension=256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import methodcaller
 from pathlib import Path
@@ -103,12 +103,12 @@ class Story:
             work.commit()
         return reply.id
 
-    def end(self, reply_id: UUID, text: str, minute: float) -> None:
+    def end(self, reply_id: UUID, text: str, minute: float, **given: Any) -> None:
         with self.start_work() as work:
             reply = work.replies.get(reply_id, for_=SYSTEM)
             conversation = work.conversations.get(reply.conversation_id, for_=SYSTEM, deleted=None)
             reply.claim(later(minute))
-            reply.end(completed(text), epoch=reply.epoch, final_seq=3, now=later(minute))
+            reply.end(replace(completed(text), **given), epoch=reply.epoch, final_seq=3, now=later(minute))
             versions = work.messages.versions(conversation.id, reply.position, reply.parent_id)
             work.messages.add(conversation.take_answer(reply, later(minute), versions=versions))
             work.commit()
@@ -498,6 +498,19 @@ class ReaderContract:
         assert (question["conversation_id"], question["created_at"]) == (str(conversation), later(1).isoformat())
         assert found == plain(reader.messages(conversation, ADMIN, MessagePage()))
         self._is_guarded(lambda principal: reader.messages(conversation, principal, MessagePage()), "conversation")
+
+    def test_what_a_model_asked_its_tools_for_comes_back_as_it_was(self, story: Story, reader: Reader) -> None:
+        conversation = story.conversation()
+        calls = [
+            {"id": "1", "name": "odd", "arguments": ODD_METADATA, "result": "", "error": None},
+            {"id": "2", "name": "unreadable", "arguments": "{", "result": "", "error": None},
+        ]
+        reply = story.ask(conversation)
+
+        story.end(reply, "There.", 2, tool_calls=calls)
+
+        shown = reader.messages(conversation, ALICE, MessagePage())["items"][1]
+        assert orjson.dumps(shown["tool_calls"]) == orjson.dumps(calls)
 
     def test_an_empty_conversation_has_an_empty_history(self, story: Story, reader: Reader) -> None:
         conversation = story.conversation()

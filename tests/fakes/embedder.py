@@ -28,6 +28,10 @@ class FakeEmbedder:
         self.embedded += texts
         return [vector(text, self.dimension) for text in texts]
 
+    def ping(self) -> str:
+        self.embed(["ping"])
+        return self.space
+
 
 AWAY = EmbeddingError("embeddings_unreachable", "The embedding model does not answer.", is_passing=True)
 REFUSED = EmbeddingError("embeddings_refused", "The embedding model refuses this.", is_passing=False)

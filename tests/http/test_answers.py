@@ -195,6 +195,19 @@ def test_a_question_about_a_project_that_is_not_there_is_refused(knowing: Parley
     assert "Set-Cookie" not in answer.headers
 
 
+def test_nothing_more_is_asked_about_a_project_that_was_deleted(knowing: ParleyProcess, admin: Client) -> None:
+    project = public_project(admin, {"a.md": "# Doors\n\nThe door is green.\n"})
+    asker = knowing.visitor()
+    conversation = asker.data("POST", "/conversations", {"project_id": project})["id"]
+    admin.data("DELETE", f"/projects/{project}")
+
+    refused = asker.error("POST", f"/conversations/{conversation}/messages", {"content": "Which colour?"})
+    asker.data("PATCH", f"/conversations/{conversation}", {"project_id": None})
+    asker.data("POST", f"/conversations/{conversation}/messages?wait=30", {"content": "Which colour?"})
+
+    assert (refused["status_code"], refused["error_code"]) == (409, "project_gone")
+
+
 def test_private_documents_answer_their_owner_alone(knowing: ParleyProcess, model: ModelServer) -> None:
     word = uuid4().hex
     alice, bob = knowing.user(f"alice-{word}"), knowing.user(f"bob-{word}")

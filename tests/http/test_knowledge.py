@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import jwt
 import pytest
@@ -117,6 +117,18 @@ class TestProjects:
         for error in taken, changed:
             assert (error["status_code"], error["error_code"]) == (409, "project_exists")
             assert error["details"]["id"] == first
+
+    @pytest.mark.parametrize("key", ["", "Not A Key", "x" * 61, "\ud800", None, 7])
+    def test_a_project_is_called_by_no_key_that_is_none(self, user: Client, key: object) -> None:
+        project = a_project(user, key="handbook")
+        body = json.dumps({"key": key})
+
+        error = user.call(
+            "PATCH", f"/projects/{project}", content=body, headers={"Content-Type": "application/json"}
+        ).json()["error"]
+
+        assert (error["status_code"], list(error["details"]["fields"])) == (422, ["key"])
+        assert user.data("GET", f"/projects/{project}")["key"] == "handbook"
 
     def test_only_admins_make_projects_public(self, user: Client, admin: Client) -> None:
         private = a_project(user)
@@ -353,7 +365,15 @@ class TestDocuments:
         assert user.error("GET", f"/documents?project_id={uuid.uuid4()}")["status_code"] == 404
 
     @pytest.mark.parametrize(
-        "name", ["r\u00e9sum\u00e9.html", 'a "quoted"; x=1.html', "..\\..\\up.html", "/etc/passwd"]
+        "name",
+        [
+            "r\u00e9sum\u00e9.html",
+            'a "quoted"; x=1.html',
+            "..\\..\\up.html",
+            "/etc/passwd",
+            "\u624b\u5f15\u304d.html",
+            "\uff0e\uff0e\uff0fup.html",
+        ],
     )
     def test_a_download_is_a_file_and_never_a_page(self, user: Client, name: str) -> None:
         body = {
@@ -372,6 +392,18 @@ class TestDocuments:
         assert "sandbox" in answer.headers["Content-Security-Policy"]
         assert "/" not in answer.headers["Content-Disposition"]
         assert "\\.." not in answer.headers["Content-Disposition"]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["\u624b\u5f15\u304d.md", "e\u0301te\u0301 100%.md", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0646\u0645.md"],
+    )
+    def test_a_download_is_called_as_the_document_in_any_script(self, user: Client, name: str) -> None:
+        document = uploaded(user, a_project(user), name=name)
+
+        answer = user.call("GET", f"/documents/{document}/content")
+
+        assert answer.content == TEXT
+        assert answer.headers["Content-Disposition"].endswith(f"filename*=UTF-8''{quote(name)}")
 
     def test_what_is_sent_twice_with_a_key_is_added_once(self, user: Client) -> None:
         project = a_project(user)

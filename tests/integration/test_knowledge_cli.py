@@ -104,6 +104,16 @@ def test_a_file_that_cannot_be_read_is_said_and_stops_no_other(settings: Setting
     assert told.stdout == "Project mixed: 0 added, 1 replaced, 1 unchanged, 0 deleted, 2 failed.\n"
 
 
+def test_a_file_whose_name_is_no_text_is_read_in_all_the_same(settings: Settings, tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("# Menu\n\nEspresso.\n")
+    (tmp_path / "good.md").write_text("# Good\n\nText.\n")
+
+    outcome = ingest(settings, tmp_path, "--project", "names")
+
+    assert outcome["added"] == ["caf\ufffd.md", "good.md"]
+    assert documents(settings, "--project", "names")["caf\ufffd.md"]["status"] == "ready"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_said(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "secret.md").write_text("x")

@@ -182,6 +182,9 @@ def as_it_was(document: Document) -> Document:
     """A stored document in JSON values again; the argument is changed."""
     if type(document["metadata"]) is bytes:
         document["metadata"] = orjson.loads(document["metadata"])
+    for call in document.get("tool_calls", ()):
+        if type(call["arguments"]) is bytes:
+            call["arguments"] = orjson.loads(call["arguments"])
     return document
 
 
@@ -189,6 +192,9 @@ def _stored(snapshot: Snapshot) -> Document:
     document = snapshot.document
     if not _survives(document["metadata"]):
         document = document | {"metadata": orjson.dumps(document["metadata"])}
+    if not _survives(calls := document.get("tool_calls", ())):
+        packed = [call | {"arguments": orjson.dumps(call["arguments"])} for call in calls]
+        document = document | {"tool_calls": packed}
     stored = {
         "_id": str(snapshot.id),
         "version": snapshot.version,

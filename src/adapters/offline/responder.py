@@ -14,9 +14,10 @@ _NEARLY_AS_GOOD = 0.6
 NO_MODEL = "*No language model is configured, so I can only quote what I have read.*"
 MODEL_AWAY = "*The language model cannot be reached at the moment, so I can only quote what I have read.*"
 _NOTHING_FOUND = (
-    "I found nothing about this in my documents. Ask me about Parley instead: *What is Parley?*, "
-    "*How do I use my own model?*, *How do I stop a reply?*, *How do I restore a deleted room?* "
-    "Or set `OPENAI_API_KEY` (and `OPENAI_BASE_URL` for a server of your own) to get answers from a model."
+    "I found nothing about this in the documents that I may use here. Try other words: I look for those of the "
+    "question. (On a new installation the documents are Parley's own: *What is Parley?*, *How do I use my own model?*, "
+    "*How do I stop a reply?*, *How do I restore a deleted room?*) Or set `OPENAI_API_KEY` (and `OPENAI_BASE_URL` for "
+    "a server of your own) to get answers from a model."
 )
 
 

@@ -70,6 +70,10 @@ class OpenAIEmbedder:
             raise _unusable("vectors of different dimensions")
         return vectors
 
+    def ping(self) -> str:
+        (vector,) = self.embed(["Parley"])
+        return f"{self.space} at {self._client.base_url}, {len(vector)} dimensions"
+
     def close(self) -> None:
         """Close the connections that are kept."""
         self._client.close()

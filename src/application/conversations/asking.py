@@ -14,7 +14,7 @@ from application.ports.runtime import NewId, Now
 from application.replies.ending import CancelReply, CancelReplyHandler
 from domain.agents import Agents
 from domain.conversations import Conversation
-from domain.errors import Conflict
+from domain.errors import Conflict, Forbidden, NotFound
 from domain.identity import Principal
 from domain.limits import Limits
 from domain.messages import Message
@@ -69,7 +69,8 @@ class AskQuestion:
 class AskQuestionHandler:
     """Question, reply and events in one transaction, whose events then wake a worker.
 
-    Raises NotFound, Forbidden, Invalid, Conflict `reply_in_progress` or Limited `too_many_live_replies`.
+    Raises NotFound, Forbidden, Invalid, Conflict `reply_in_progress` or `project_gone`, or Limited
+    `too_many_live_replies`.
     """
 
     start_work: StartWork
@@ -85,6 +86,7 @@ class AskQuestionHandler:
     def _post(self, command: AskQuestion) -> tuple[Message, Reply]:
         with self.start_work() as work:
             conversation = work.conversations.get(command.conversation_id, for_=command.principal)
+            require_project(work, conversation, command.principal)
             question, reply = conversation.ask(
                 command.content,
                 message_id=self.new_id(),
@@ -144,6 +146,26 @@ class RegenerateReplyHandler:
             work.answers.keep(command.once, regenerated_document(anew))
             work.commit()
         return anew
+
+
+def require_project(work: UnitOfWork, conversation: Conversation, principal: Principal) -> None:
+    """Raise Conflict `project_gone` when the project that the conversation is about was deleted or made private.
+
+    Answers grounded in nothing would look like those that are grounded in it.
+    """
+    if conversation.project_id is None:
+        return
+    try:
+        work.projects.look(conversation.project_id, for_=principal)
+    except (NotFound, Forbidden) as gone:
+        if isinstance(gone, Forbidden) and principal.key != conversation.owner:
+            return  # An admin asks in somebody else's conversation, about what that one may see.
+        raise Conflict(
+            "project_gone",
+            "The project that this conversation is about was deleted, or is private by now. Give the conversation "
+            "another project, or none (null).",
+            project_id=str(conversation.project_id),
+        ) from None
 
 
 def taken_ahead(work: UnitOfWork, conversation: Conversation) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from application.conversations.asking import OnConflict, Posting, taken_at
+from application.conversations.asking import OnConflict, Posting, require_project, taken_at
 from application.documents import asked_document
 from application.ports.persistence import Once, StartWork
 from application.ports.runtime import NewId, Now
@@ -51,6 +51,7 @@ class EditQuestionHandler:
         with self.start_work() as work:
             conversation_id = work.messages.conversation_of(command.message_id)
             conversation = work.conversations.get(conversation_id, for_=command.principal)
+            require_project(work, conversation, command.principal)
             question = work.messages.get(command.message_id)
             edited, reply = conversation.edit(
                 question,

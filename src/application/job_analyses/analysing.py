@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from application.caching import Caches, Region, key_of
 from application.job_analyses.matching import SkillMatching, skills_of
 from application.jobs import JobFailed, Progress, Write
+from application.knowledge.seeding import KEY as DOCUMENTATION
+from application.ports.knowledge import Scope
 from application.ports.parsing import WITHIN, DocumentParser, ParsedDocument
 from application.ports.persistence import StartWork, UnitOfWork
 from application.ports.runtime import Now
@@ -82,7 +84,7 @@ class AnalyseJob:
     def _compared(self, analysis: JobAnalysis, text: str, progress: Progress) -> tuple[dict[str, object], bool]:
         """See Findings.result, and whether it was remembered."""
         asker = _principal(analysis.owner)
-        scope = self.matching.knowledge.scope(analysis.owner, project_id=analysis.project_id, keys=None)
+        scope = self._scope(analysis)
         projects = self.matching.projects(asker, scope)
         key = key_of(
             hashlib.sha256(text.encode()).hexdigest(),
@@ -102,6 +104,15 @@ class AnalyseJob:
         if extracted.method == self.extractor.method:  # Else the next one may come to more.
             self.caches.put(Region.ANALYSES, key, result)
         return result, False
+
+    def _scope(self, analysis: JobAnalysis) -> Scope:
+        """What the owner may see; the documentation of Parley is nobody's experience, unless it is asked about."""
+        knowledge = self.matching.knowledge
+        scope = knowledge.scope(analysis.owner, project_id=analysis.project_id, keys=None)
+        if analysis.project_id is not None:
+            return scope
+        documentation = knowledge.scope(SYSTEM.key, project_id=None, keys={DOCUMENTATION}).projects
+        return Scope({project: version for project, version in scope.projects.items() if project not in documentation})
 
 
 def _plain(parsed: ParsedDocument) -> str:

@@ -91,8 +91,7 @@ class ChangeProjectHandler:
     def __call__(self, command: ChangeProject) -> Project:
         with self.start_work() as work:
             project = work.projects.get(command.project_id, for_=command.principal)
-            if command.key is not None and command.key != project.key:
-                _require_free_key(work, project.owner, command.key)
+            key_before = project.key
             project.change(
                 by=command.principal,
                 key=command.key,
@@ -103,6 +102,8 @@ class ChangeProjectHandler:
                 limits=self.limits,
                 now=self.now(),
             )
+            if project.key != key_before:
+                _require_free_key(work, project.owner, project.key)
             work.commit()
         return project
 

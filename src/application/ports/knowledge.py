@@ -257,3 +257,7 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """A vector each, in their order. Raises EmbeddingError."""
         ...
+
+    def ping(self) -> str:
+        """One line on what embeds; raises EmbeddingError when it does not."""
+        ...

@@ -142,6 +142,7 @@ class Answering:
         self._task = task
         tokens = task.agent.limits.passage_tokens or desk.limits.passage_tokens
         self._grounding = Grounding(desk.retrieval, self._scope(), tokens)
+        self._lacks_passages = False
         self.sources: list[Document] = []
         self.tool_calls: list[Document] = []
         self.metadata: dict[str, Any] = {}
@@ -209,7 +210,7 @@ class Answering:
             "tool_calls": self.tool_calls,
             "metadata": self.metadata,
         }
-        if is_reusable(answer):
+        if is_reusable(answer) and not self._lacks_passages:
             self._desk.answers.keep(key, {**answer, "metadata": reused(self.metadata)}, by=self._task.reply.id)
 
     def _converse(self) -> Outcome | None:
@@ -237,6 +238,7 @@ class Answering:
             return self._grounding.gather(self._task.question, limit=limit) if self._task.question else ()
         except Exception:
             log.exception("reply %s: answering without passages, the search failed", self._task.reply.id)
+            self._lacks_passages = True
             return ()
 
     def _in_rounds(self, prompt: Prompt) -> tuple[Outcome | None, ModelError | None]:

@@ -63,8 +63,8 @@ class Answers:
     def follow(self, key: str, reply_id: UUID, agent: Agent, *, seconds: float) -> FollowedReply | None:
         """The reply that is answering the same at this moment, to be read as it comes; None if this one is to.
 
-        There are `seconds` left for this one. No answer is followed that may come to rest on what a tool says of whoever
-        asks: by the time that this is known, its words have been read.
+        There are `seconds` left for this one. No answer is followed that may come to rest on what a tool says of
+        whoever asks: by the time that this is known, its words have been read.
         """
         leader = self.caches.claim(Region.ANSWERS, key, str(reply_id), seconds)
         if leader == str(reply_id) or not REUSABLE_TOOLS.issuperset(agent.tools):

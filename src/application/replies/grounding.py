@@ -15,7 +15,11 @@ from application.ports.persistence import Document
 from application.ports.tools import ToolContext
 from application.replies.prompting import tokens_in
 
-_CITATION = re.compile(r"\[(\d{1,2})\]")
+_CITATION = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\](?!\()")
+"""`[1]` or `[1, 2]`; what is followed by an address is a link."""
+
+_CODE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)|(`+)[^`\n]+\2", re.DOTALL | re.MULTILINE)
+"""Code in Markdown, where brackets are an index: blocks between fences, and what stands between backticks."""
 
 _MOST = 99
 """Passages of one reply: what is cited has two digits at most."""
@@ -58,7 +62,7 @@ class Grounding:
 
     def sources(self, text: str) -> list[Document]:
         """The passages that `text` cites as [1], [2], …, with their numbers."""
-        return [source_document(number, self.passages[number - 1]) for number in self._cited(text)]
+        return [source_document(number, self.passages[number - 1]) for number in cited(text, len(self.passages))]
 
     def confidence(self, text: str) -> float:
         """How well the passages bear on what was asked, 0 to 1: as well as the best that `text` cites.
@@ -66,13 +70,9 @@ class Grounding:
         Half of that of the best one found when none is cited, 0 when none was found. It says nothing of whether
         the model has understood them.
         """
-        if cited := self._cited(text):
-            return round(max(self.passages[number - 1].relevance for number in cited), 2)
+        if numbers := cited(text, len(self.passages)):
+            return round(max(self.passages[number - 1].relevance for number in numbers), 2)
         return round(_UNCITED * max((passage.relevance for passage in self.passages), default=0.0), 2)
-
-    def _cited(self, text: str) -> list[int]:
-        numbers = {int(number) for number in _CITATION.findall(text)}
-        return [number for number in range(1, len(self.passages) + 1) if number in numbers]
 
     def _numbered(self, question: str, limit: int) -> list[tuple[int, Passage]]:
         found = within(self.retrieval.search(question, self.scope, limit=limit), self.tokens)
@@ -87,6 +87,13 @@ class Grounding:
                 if number is not None:
                     numbered.append((number, passage))
         return numbered
+
+
+def cited(text: str, count: int) -> list[int]:
+    """The numbers, from 1 to `count`, that a text in Markdown cites as the chat page shows it, in their order."""
+    found = _CITATION.findall(_CODE.sub(" ", text))
+    numbers = {int(number) for numbers in found for number in numbers.split(",")}
+    return [number for number in range(1, count + 1) if number in numbers]
 
 
 def within(passages: Sequence[Passage], tokens: int) -> list[Passage]:

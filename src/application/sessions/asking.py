@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from application.conversations.asking import OnConflict, Posting, taken_ahead
+from application.conversations.asking import OnConflict, Posting, require_project, taken_ahead
 from application.documents import asked_document
 from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now
@@ -63,6 +63,8 @@ class AskInSessionHandler:
                 work.projects.look(command.project_id, for_=command.principal)
             spoken_in = conversation_of(work, session, command.principal)
             conversation = spoken_in or self._started(work, session, command.principal)
+            if command.project_id is None:
+                require_project(work, conversation, command.principal)
             question, reply = conversation.ask(
                 command.content,
                 message_id=self.new_id(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -84,7 +85,8 @@ def _files(paths: Sequence[Path]) -> dict[str, Path]:
     """The files by the names of their documents."""
     found: dict[str, Path] = {}
     for path in paths:
-        for name, file in _below(path) if path.is_dir() else [(path.name, path)]:
+        for called, file in _below(path) if path.is_dir() else [(path.name, path)]:
+            name = os.fsencode(called).decode(errors="replace")  # Files may be called what is no text.
             if name in found and not found[name].samefile(file):
                 raise click.UsageError(f"Two files would be called {name!r}: {found[name]} and {file}.")
             found[name] = file

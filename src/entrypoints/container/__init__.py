@@ -339,6 +339,7 @@ class Container(containers.DeclarativeContainer):
             queue,
             rates,
             caches,
+            embedder,
         ),
     )
 

@@ -19,6 +19,7 @@ from adapters.sql.reader import SqlReader
 from application.caching import Caches
 from application.facade import ReadModelTools
 from application.ports.caching import Cache
+from application.ports.knowledge import Embedder
 from application.ports.projections import Outbox, ReadModels, Snapshots
 from application.ports.queries import Reader
 from application.ports.runtime import Misconfigured, Now, Queue, RateLimiter, ReplyLog, Signals, Topics
@@ -215,7 +216,10 @@ def parts(
     queue: Any,
     rates: RateLimits,
     caches: Caches,
+    embedder: Embedder | None,
 ) -> dict[str, Callable[[], str]]:
+    if embedder is not None:
+        pings["embeddings"] = embedder.ping
     if mongo is not None:
         pings["mongo"] = mongo.ping
     if isinstance(reader, DegradingReader):

@@ -62,6 +62,7 @@ class ChatOut(Schema):
     confidence = fields.Float(required=True, allow_none=True)
     tokens_used = fields.Integer(required=True, allow_none=True)
     chunks_used = fields.Integer(required=True)
+    cached = fields.Boolean(required=True)
     response_time_ms = fields.Integer(required=True, allow_none=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     visitor = fields.Nested(VisitorOut)
@@ -188,5 +189,6 @@ def _chat_document(question: Document, reply: Document) -> Document:
         "tokens_used": sum(tokens) if tokens else None,
         "chunks_used": measured.get("chunks_used", 0),
         "response_time_ms": measured.get("response_time_ms"),
+        "cached": measured.get("cached", False),
         "error": reply["error"],
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from flask import Response
@@ -144,7 +146,7 @@ def blueprint(app: Application) -> Blueprint:
         """Download a document's file."""
         document, content = app.read_knowledge.content(document_id, principal())
         response = Response(content, content_type=document["media_type"])
-        response.headers.set("Content-Disposition", "attachment", filename=_file_name(document["name"]))
+        response.headers.set("Content-Disposition", "attachment", **_file_names(document["name"]))
         response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
         return response
 
@@ -172,6 +174,15 @@ def blueprint(app: Application) -> Blueprint:
     return routes
 
 
-def _file_name(name: str) -> str:
-    """The last part of a document's name, which may be a path."""
+def _file_names(name: str) -> dict[str, str]:
+    """What a document's file is called, in the two ways that a header says it (RFC 6266, section 4.3)."""
+    last = _last_part(name)
+    if last.isascii():
+        return {"filename": last}
+    simple = unicodedata.normalize("NFKD", last).encode("ascii", "ignore").decode()
+    return {"filename": _last_part(simple), "filename*": f"UTF-8''{quote(last, safe='')}"}
+
+
+def _last_part(name: str) -> str:
+    """Without the folders: a document's name may be a path."""
     return PurePosixPath(name.replace("\\", "/")).name or "document"

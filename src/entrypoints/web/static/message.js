@@ -65,9 +65,9 @@ export class MessageView {
     this.#mark();
   }
 
-  /** Another attempt begins the text anew. */
-  started(attempt = 1) {
-    if (attempt > 1) this.#growing = new GrowingMarkdown(this.#body, (number) => this.#cite(number));
+  /** The text begins, or begins anew: in another attempt, or after another answer was followed in vain. */
+  started() {
+    if (this.message.status === "running") this.#growing = new GrowingMarkdown(this.#body, (number) => this.#cite(number));
     this.message.status = "running";
     this.#mark();
   }

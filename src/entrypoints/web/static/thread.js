@@ -217,7 +217,7 @@ export class Thread {
   }
 
   #progress(view, name, data) {
-    if (name === "reply.started") view.started(data.attempt);
+    if (name === "reply.started") view.started();
     else if (name === "reply.delta") view.append(data.text);
     else if (name === "reply.sources") view.setSources(data.sources);
     else if (name === "reply.tool_call") view.note(`Using ${toolName(data)}…`);
