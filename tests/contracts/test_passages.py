@@ -340,6 +340,21 @@ class TestSqlite(PassagesContract):
         ]
         assert tried.stderr.count("passages are found by their words alone") == 1
 
+    def test_greenlets_have_their_turns_while_a_long_document_is_written(self, tmp_path: Path) -> None:
+        """As in `parley serve`, where one thread serves everybody."""
+        tried = subprocess.run(
+            [sys.executable, "-c", _AMONG_GREENLETS, str(tmp_path / "parley.db")],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+        assert tried.returncode == 0, tried.stderr
+        turns = dict(line.split() for line in tried.stdout.splitlines())
+        assert list(turns) == ["replaced", "renamed", "embedded", "replaced-again"]
+        assert min(map(int, turns.values())) >= 5
+
 
 class TestPostgres(PassagesContract):
     @pytest.fixture
@@ -401,6 +416,50 @@ class TestPostgres(PassagesContract):
             with postgres_database.at_once() as connection:
                 connection.execute(text(f"DROP ROLE {role}"))
 
+
+_AMONG_GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from adapters.sql.engine import open_database
+from adapters.sql.schema import Schema
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports.parsing import Piece
+from tests.builders import a_document, a_project
+
+database = open_database(f"sqlite:///{sys.argv[1]}")
+Schema(database).upgrade()
+project = a_project()
+document = a_document(project)
+with SqlUnitOfWork(database) as work:
+    work.projects.add(project)
+    work.flush()
+    work.documents.add(document)
+    work.commit()
+turns = 0
+
+def others():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0)
+
+def count(what, write, *given):
+    global turns
+    with SqlUnitOfWork(database) as work:
+        turns = 0
+        getattr(work.passages, write)(*given)
+        print(what, turns)
+        work.commit()
+
+gevent.spawn(others)
+pieces = [Piece(heading="", text="a wolf")] * 500
+count("replaced", "replace", document, pieces)
+count("renamed", "rename", document)
+count("embedded", "embed", document.id, "a-model", [[1.0, 0.0]] * 500)
+count("replaced-again", "replace", document, pieces)
+"""
 
 _WITHOUT_EXTENSION = """
 import sqlite3, sys

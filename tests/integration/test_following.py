@@ -1,16 +1,19 @@
-"""First questions whose answers are shared: which reply follows another one, and what is kept for the next."""
+"""What is done before the model is asked: finding passages, and an answer to the same first question."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from dependency_injector import providers
 
 from adapters.in_process.cache import InProcessCache
 from adapters.in_process.runtime import new_id
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.tools.schemas import compile_schema
 from application.caching import Caches, Lifetimes
 from application.conversations.asking import AskQuestion
@@ -19,9 +22,10 @@ from application.ports.knowledge import Scope
 from application.ports.language import Passage
 from application.ports.persistence import StorageUnavailable
 from application.ports.tools import Tool
+from application.replies.answering import Pace
 from application.tools import Toolbox
 from domain.agents import Agent, AgentLimits, Agents, KnowledgeScope
-from domain.identity import Principal
+from domain.identity import SYSTEM, Principal
 from tests.builders import ALICE, BOB
 from tests.integration.test_generating import World
 from tests.waiting import eventually
@@ -38,7 +42,7 @@ class LostIndex:
     """See application.knowledge.retrieval.Retrieval: there are documents, and searching them fails."""
 
     def scope_for(self, owner: str, knowledge: KnowledgeScope, project_id: UUID | None) -> Scope:
-        return Scope({uuid4(): 1})
+        return Scope({UUID(int=1): 1})
 
     def search(self, question: str, scope: Scope, *, limit: int) -> Sequence[Passage]:
         raise StorageUnavailable("The index is away.")
@@ -47,12 +51,23 @@ class LostIndex:
         return "lost"
 
 
+class SlowIndex(LostIndex):
+    """Searching takes until somebody says that it is over."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def search(self, question: str, scope: Scope, *, limit: int) -> Sequence[Passage]:
+        self.over.wait(30)
+        return ()
+
+
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Iterator[Callable[..., World]]:
     """Opens a world with an agent and a cache of answers."""
     worlds: list[World] = []
 
-    def open_with(agent: Agent, cache: InProcessCache) -> World:
+    def open_with(agent: Agent, cache: InProcessCache, index: LostIndex | None = None) -> World:
         def prepare(world: World) -> None:
             balance = Tool(
                 name="balance",
@@ -63,6 +78,9 @@ def opened(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Iterator[Callable
             world.container.toolbox.override(providers.Object(Toolbox([balance], compile_schema)))
             world.container.agents.override(providers.Object(Agents(agent)))
             world.container.caches.override(providers.Object(Caches(cache, Lifetimes(), new_id)))
+            world.container.pace.override(providers.Object(Pace(renew=0.01)))
+            if index is not None:
+                world.container.retrieval.override(providers.Object(index))
 
         worlds.append(World(monkeypatch, data_dir, prepare))
         return worlds[-1]
@@ -99,27 +117,43 @@ def test_nobody_follows_an_answer_that_a_tool_may_make_somebody_elses(opened: Ca
 
 
 def test_who_follows_a_reply_that_says_nothing_asks_the_model_in_time(opened: Callable[..., World]) -> None:
-    agent = Agent("hasty", "Takes two seconds.", "Be quick.", limits=AgentLimits(timeout=2))
+    agent = Agent("hasty", "Takes four seconds.", "Be quick.", limits=AgentLimits(timeout=4))
     world = opened(agent, ForsakenCache(1_000_000))
-    world.model.say("Here I am.")
-    world.model.finish()
     reply = ask(world, ALICE)
+    done = world.generate(reply)
+    world.model.say("Here ")
+    eventually(lambda: world.text(reply))
+    world.model.say("I am.")
+    world.model.finish()
 
-    eventually(world.generate(reply))
-
+    eventually(done)
     stored = world.stored(reply)
     assert (stored["status"], stored["text"]) == ("completed", "Here I am.")
 
 
 def test_an_answer_that_lacks_its_passages_is_not_given_again(opened: Callable[..., World]) -> None:
-    world = opened(Agent("plain", "Answers.", "Answer."), InProcessCache(1_000_000))
-    world.container.retrieval.override(providers.Object(LostIndex()))
-    world.container.application.reset()
-    world.container.generate.reset()
-    world.app = world.container.application()
+    world = opened(Agent("plain", "Answers.", "Answer."), InProcessCache(1_000_000), LostIndex())
     for _ in range(2):
         world.model.say("I do not know.")
         world.model.finish()
         eventually(world.generate(ask(world, ALICE)))
 
     assert len(world.model.prompts) == 2
+
+
+def test_a_reply_keeps_its_lease_while_its_passages_are_searched_for(opened: Callable[..., World]) -> None:
+    index = SlowIndex()
+    world = opened(Agent("plain", "Answers.", "Answer."), InProcessCache(1_000_000), index)
+    reply = ask(world, ALICE)
+
+    def lease() -> datetime | None:
+        with SqlUnitOfWork(world.container.database()) as work:
+            return work.replies.peek(reply, for_=SYSTEM).lease_until
+
+    done = world.generate(reply)
+    first = eventually(lease)
+
+    eventually(lambda: lease() != first)
+    index.over.set()
+    world.model.finish()
+    eventually(done)

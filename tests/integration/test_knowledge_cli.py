@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.model_server import MODEL, ModelServer
-from tests.parley_process import ParleyProcess, cli, running
+from tests.parley_process import ParleyProcess, Process, cli, running
+from tests.waiting import eventually
 
 Settings = dict[str, object]
 
@@ -198,13 +199,17 @@ def test_without_waiting_it_is_left_to_the_server(data_dir: Path, folder: Path) 
     with running(data_dir) as parley:
         assert ingest(parley.settings, folder, "--no-wait", "--project", "later")["added"]
 
-        user = parley.user("reader")
-        while any(document["progress"] for document in documents(parley.settings, "--project", "later").values()):
-            pass
-        assert {document["status"] for document in documents(parley.settings, "--project", "later").values()} == {
-            "ready"
-        }
-        assert user.data("GET", "/projects?visible=true")["total"] == 2
+        visitor = parley.visitor()
+        path = "/projects?visible=true&sort_by=created_at"
+        (later, *_) = visitor.data("GET", path)["items"]
+
+        def settled() -> list[str] | None:
+            kept = visitor.data("GET", f"/documents?project_id={later['id']}")["items"]
+            done = all(document["progress"] is None for document in kept)
+            return [document["status"] for document in kept] if done else None
+
+        assert later["key"] == "later"
+        assert eventually(settled) == ["ready", "ready"]
 
 
 def test_an_embedding_model_that_is_away_does_not_hold_anybody_up(
@@ -223,12 +228,22 @@ def test_an_embedding_model_that_is_away_does_not_hold_anybody_up(
     assert documents(near, "--project", "near")["index.md"]["embedded"]
 
 
-def test_interrupting_leaves_nothing_half_read(settings: Settings, folder: Path) -> None:
-    command = ["parley", "knowledge", "ingest", str(folder), "--project", "interrupted"]
-    environment = os.environ | {"PARLEY_DATA_DIR": str(settings["PARLEY_DATA_DIR"])}
-    begun = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    begun.kill()
-    begun.wait()
+def test_what_a_killed_command_has_left_is_taken_up_by_the_next(settings: Settings, tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"{number}.md").write_text(f"# Part {number}\n\nText of part {number}.\n")
+    command = Process("knowledge", "ingest", str(tmp_path), "--project", "killed", **settings)
+    database = sqlite3.connect(f"{settings['PARLEY_DATA_DIR']}/parley.db")
+    begun = "SELECT count(*) FROM documents JOIN projects ON projects.id = project_id WHERE key = 'killed'"
+    command.launch()
+    eventually(lambda: database.execute(begun).fetchone()[0] >= 3)
+    command.kill()
+    (left,) = database.execute(begun).fetchone()
+    database.close()
 
-    assert ingest(settings, folder, "--project", "interrupted")["failed"] == []
-    assert {document["status"] for document in documents(settings, "--project", "interrupted").values()} == {"ready"}
+    outcome = ingest(settings, tmp_path, "--project", "killed")
+
+    assert left < 60
+    assert (len(outcome["added"]), len(outcome["unchanged"]), outcome["failed"]) == (60 - left, left, [])
+    kept = documents(settings, "--project", "killed")
+    assert {document["status"] for document in kept.values()} == {"ready"}
+    assert len(kept) == 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,9 @@ AS_HEADING = "^"
 AS_PROJECT = "@"
 """Stands before the id of a passage's project: one more term, by which an index knows the scope."""
 
+_AT_ONCE = 50
+"""Passages that are written at a time. In between others have their turn, who share this process's one thread."""
+
 _MOST_TERMS = 10_000
 """Different terms of a passage: PostgreSQL's tsvector ends at 1 MB."""
 
@@ -32,7 +36,44 @@ class SqlPassages:
         self._is_sqlite = kept.connection.dialect.name == "sqlite"
 
     def replace(self, document: Document, pieces: Sequence[Piece]) -> None:
-        self._connection.execute(delete(passages).where(passages.c.document_id == document.id))
+        while self._connection.execute(_DELETE_SOME, {"document": document.id}).rowcount:
+            time.sleep(0)
+        for first in range(0, len(pieces), _AT_ONCE):
+            self._add(document, pieces[first : first + _AT_ONCE], first)
+            time.sleep(0)
+
+    def rename(self, document: Document) -> None:
+        stored = self._stored(document.id)
+        for first in range(0, len(stored), _AT_ONCE):
+            index = []
+            for number, heading, content in stored[first : first + _AT_ONCE]:
+                terms = _terms(document, heading, content)
+                index.append({"number": number, "terms": " ".join(terms) if self._is_sqlite else terms})
+            self._connection.execute(_REINDEX_IN_SQLITE if self._is_sqlite else _REINDEX_IN_POSTGRES, index)
+            time.sleep(0)
+
+    def texts(self, document_id: UUID) -> Sequence[str]:
+        return [f"{heading}\n\n{content}" if heading else content for _, heading, content in self._stored(document_id)]
+
+    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float]]) -> None:
+        embedded = list(zip((number for number, _, _ in self._stored(document_id)), vectors, strict=True))
+        for first in range(0, len(embedded), _AT_ONCE):
+            rows = [
+                {
+                    "number": number,
+                    "space": space,
+                    "dimension": len(vector),
+                    # As text: the driver would look at each number of an array by itself.
+                    "vector": vector if self._is_sqlite else f"{{{','.join(map(repr, vector))}}}",
+                }
+                for number, vector in embedded[first : first + _AT_ONCE]
+            ]
+            numbers = [row["number"] for row in rows]
+            self._connection.execute(delete(passage_vectors).where(passage_vectors.c.number.in_(numbers)))
+            self._connection.execute(insert(passage_vectors) if self._is_sqlite else _EMBED_IN_POSTGRES, rows)
+            time.sleep(0)
+
+    def _add(self, document: Document, pieces: Sequence[Piece], first: int) -> None:
         rows = [
             {
                 "document_id": document.id,
@@ -42,10 +83,8 @@ class SqlPassages:
                 "text": piece.text,
                 "page": piece.page,
             }
-            for place, piece in enumerate(pieces)
+            for place, piece in enumerate(pieces, first)
         ]
-        if not rows:
-            return
         terms = [_terms(document, piece.heading, piece.text) for piece in pieces]
         if self._is_sqlite:
             numbers = self._connection.execute(_INSERT, rows).scalars().all()
@@ -54,33 +93,6 @@ class SqlPassages:
         else:
             with_terms = [row | {"terms": those} for row, those in zip(rows, terms, strict=True)]
             self._connection.execute(_INSERT_IN_POSTGRES, with_terms)
-
-    def rename(self, document: Document) -> None:
-        index = []
-        for number, heading, content in self._stored(document.id):
-            terms = _terms(document, heading, content)
-            index.append({"number": number, "terms": " ".join(terms) if self._is_sqlite else terms})
-        if index:
-            self._connection.execute(_REINDEX_IN_SQLITE if self._is_sqlite else _REINDEX_IN_POSTGRES, index)
-
-    def texts(self, document_id: UUID) -> Sequence[str]:
-        return [f"{heading}\n\n{content}" if heading else content for _, heading, content in self._stored(document_id)]
-
-    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float]]) -> None:
-        numbers = [number for number, _, _ in self._stored(document_id)]
-        rows = [
-            {
-                "number": number,
-                "space": space,
-                "dimension": len(vector),
-                # As text: the driver would look at each number of an array by itself.
-                "vector": vector if self._is_sqlite else f"{{{','.join(map(repr, vector))}}}",
-            }
-            for number, vector in zip(numbers, vectors, strict=True)
-        ]
-        if rows:
-            self._connection.execute(delete(passage_vectors).where(passage_vectors.c.number.in_(numbers)))
-            self._connection.execute(insert(passage_vectors) if self._is_sqlite else _EMBED_IN_POSTGRES, rows)
 
     def _stored(self, document_id: UUID) -> Sequence[Any]:
         return self._connection.execute(_STORED, {"document": document_id}).all()
@@ -98,6 +110,11 @@ _STORED = (
     select(passages.c.number, passages.c.heading, passages.c.text)
     .where(passages.c.document_id == bindparam("document"))
     .order_by(passages.c.place)
+)
+_DELETE_SOME = delete(passages).where(
+    passages.c.number.in_(
+        select(passages.c.number).where(passages.c.document_id == bindparam("document")).limit(_AT_ONCE)
+    )
 )
 _INSERT = insert(passages).returning(passages.c.number, sort_by_parameter_order=True)
 _INSERT_IN_POSTGRES = text("""

@@ -27,12 +27,16 @@ log = logging.getLogger(__name__)
 class Driver(Protocol):
     """Takes the steps of all attempts and saves their checkpoints."""
 
+    def keep(self, attempt: Attempt) -> None:
+        """Renew the attempt's lease and save its checkpoints until it has ended."""
+        ...
+
     def drive(self, attempt: Attempt) -> None:
-        """Take the attempt's steps and save its checkpoints from now on."""
+        """Take the attempt's steps from now on."""
         ...
 
     def release(self, attempt: Attempt) -> None:
-        """Take no more steps; its lease is renewed until it has ended, however long the database may be away."""
+        """Take no more steps."""
         ...
 
     def wake(self) -> None:
@@ -92,6 +96,7 @@ class Attempt:
         """Write the reply to its end; raises LeaseLost, Conflict or NotFound when it is not ours to write."""
         started = time.monotonic()
         task = self._claim(started)
+        self._driver.keep(self)  # What is done before and between the model's streams may take a while, too.
         intent = _Classification(self._desk.intents, task)
         answering: Answering | None = None
         try:

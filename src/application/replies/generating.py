@@ -59,13 +59,16 @@ class GenerateReply:
         """Whether this process is writing the reply."""
         return any(attempt.reply_id == reply_id for attempt in self._attempts)
 
-    def drive(self, attempt: Attempt) -> None:
-        """Take the attempt's steps and save its checkpoints from now on."""
-        self._steps.join(attempt)
+    def keep(self, attempt: Attempt) -> None:
+        """Renew the attempt's lease and save its checkpoints until it has ended."""
         self._saves.join(attempt)
 
+    def drive(self, attempt: Attempt) -> None:
+        """Take the attempt's steps from now on."""
+        self._steps.join(attempt)
+
     def release(self, attempt: Attempt) -> None:
-        """Take no more steps; its lease is renewed until it has ended, however long the database may be away."""
+        """Take no more steps."""
         self._steps.leave(attempt)
 
     def wake(self) -> None:
