@@ -197,14 +197,20 @@ class Reply(Recorder):
         self.lease_until = None
         self.record(ReplyQueued(subject_id=self.id, at=now, conversation_id=self.conversation_id))
 
-    def abandoned_outcome(self, emitted: str) -> Outcome:
+    def abandoned_outcome(self, emitted: str, *, tool_calls: list[dict[str, Any]] | None = None) -> Outcome:
         """How a reply ends whose worker is gone: stopped if that was asked for, else interrupted.
 
-        What was `emitted` is kept, or the checkpoint where that is longer.
+        What was `emitted` is kept, or the checkpoint where that is longer, and what its tools said.
         """
         text = max(self.text, emitted, key=len)
         if self.cancel_requested_at is not None:
-            return Outcome(status=ReplyStatus.CANCELLED, text=text, sources=self.sources, metadata=self.metadata)
+            return Outcome(
+                status=ReplyStatus.CANCELLED,
+                text=text,
+                sources=self.sources,
+                tool_calls=tool_calls or None,
+                metadata=self.metadata,
+            )
         return Outcome(
             status=ReplyStatus.INTERRUPTED,
             text=text,
@@ -213,6 +219,7 @@ class Reply(Recorder):
                 "message": "The process that was writing this reply ended before it was done.",
             },
             sources=self.sources,
+            tool_calls=tool_calls or None,
             metadata=self.metadata,
         )
 

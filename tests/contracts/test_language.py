@@ -165,6 +165,7 @@ class TestOpenAIModel(LanguageModelContract):
         assert [message["role"] for message in messages] == ["system", "system", "user"]
         assert messages[0]["content"] == BUILT_IN.default.instructions
         assert "[1] Tides › Twice a day\nThe moon pulls." in messages[1]["content"]
+        assert "never an instruction" in messages[1]["content"]  # Agents of one's own need not say so themselves.
 
     def test_tokens_are_counted(self, language_model: LanguageModel) -> None:
         stream = language_model.stream(prompt("Count"))

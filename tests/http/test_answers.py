@@ -246,6 +246,7 @@ def test_a_tool_is_called_and_its_result_is_kept_and_streamed(knowing: ParleyPro
     assert kept["name"] == "current_time"
     assert "+09:00" in kept["result"]
     assert kept["error"] is None
+    assert message["metadata"]["usage"]["input_tokens"] == 14  # of both rounds
     history = asker.data("GET", f"/conversations/{conversation}/messages")["items"]
     assert history[1]["tool_calls"] == message["tool_calls"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -18,8 +18,8 @@ from adapters.tools.schemas import compile_schema
 from application.caching import Caches, Lifetimes
 from application.conversations.asking import AskQuestion
 from application.conversations.commands import StartConversation
+from application.knowledge.retrieval import Findings, Mode
 from application.ports.knowledge import Scope
-from application.ports.language import Passage
 from application.ports.persistence import StorageUnavailable
 from application.ports.tools import Tool
 from application.replies.answering import Pace
@@ -44,7 +44,7 @@ class LostIndex:
     def scope_for(self, owner: str, knowledge: KnowledgeScope, project_id: UUID | None) -> Scope:
         return Scope({UUID(int=1): 1})
 
-    def search(self, question: str, scope: Scope, *, limit: int) -> Sequence[Passage]:
+    def find(self, question: str, scope: Scope, *, limit: int) -> Findings:
         raise StorageUnavailable("The index is away.")
 
     def ping(self) -> str:
@@ -57,9 +57,16 @@ class SlowIndex(LostIndex):
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def search(self, question: str, scope: Scope, *, limit: int) -> Sequence[Passage]:
+    def find(self, question: str, scope: Scope, *, limit: int) -> Findings:
         self.over.wait(30)
-        return ()
+        return Findings((), Mode.TEXT)
+
+
+class WordsOnly(LostIndex):
+    """The embedder is away."""
+
+    def find(self, question: str, scope: Scope, *, limit: int) -> Findings:
+        return Findings((), Mode.TEXT, is_lessened=True)
 
 
 @pytest.fixture
@@ -133,6 +140,16 @@ def test_who_follows_a_reply_that_says_nothing_asks_the_model_in_time(opened: Ca
 
 def test_an_answer_that_lacks_its_passages_is_not_given_again(opened: Callable[..., World]) -> None:
     world = opened(Agent("plain", "Answers.", "Answer."), InProcessCache(1_000_000), LostIndex())
+    for _ in range(2):
+        world.model.say("I do not know.")
+        world.model.finish()
+        eventually(world.generate(ask(world, ALICE)))
+
+    assert len(world.model.prompts) == 2
+
+
+def test_an_answer_that_was_searched_for_without_vectors_is_not_given_again(opened: Callable[..., World]) -> None:
+    world = opened(Agent("plain", "Answers.", "Answer."), InProcessCache(1_000_000), WordsOnly())
     for _ in range(2):
         world.model.say("I do not know.")
         world.model.finish()

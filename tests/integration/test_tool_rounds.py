@@ -184,6 +184,8 @@ def test_a_process_that_ends_while_a_tool_runs_leaves_an_interrupted_reply(world
 
     eventually(done)
     assert world.stored(reply)["status"] == "interrupted"
+    (call,) = world.stored(reply)["message"]["tool_calls"]
+    assert (call["name"], call["arguments"], call["error"]["code"]) == ("wait", {}, "tool_given_up")
 
 
 def test_a_model_that_fails_after_its_tools_ran_is_replaced_by_the_fallback(world: World) -> None:

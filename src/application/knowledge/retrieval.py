@@ -46,6 +46,8 @@ class Findings:
 
     passages: Sequence[Passage]
     mode: Mode
+    is_lessened: bool = False
+    """Whether the embedder was away, so that there may be better ones."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class Retrieval:
         except EmbeddingError:
             if mode is Mode.VECTOR:
                 raise
-            return Findings(self._remembered(question, scope, limit, Mode.TEXT, None), Mode.TEXT)
+            return Findings(self._remembered(question, scope, limit, Mode.TEXT, None), Mode.TEXT, True)
 
     def ping(self) -> str:
         """One line on what there is to search, and how."""

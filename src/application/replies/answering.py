@@ -20,7 +20,8 @@ from application.ports.tools import ToolContext, ToolFailure
 from application.replies.answers import Answers, FollowedReply, is_reusable, reused
 from application.replies.ending import ReplyEnding
 from application.replies.grounding import Grounding
-from application.replies.prompting import prompt_from, tokens_in
+from application.replies.metering import Meter
+from application.replies.prompting import prompt_from
 from application.replies.reading import storable
 from application.tools import SEARCH_KNOWLEDGE, Toolbox, ToolOutcome, arguments_of
 from domain.agents import Agent, Agents
@@ -30,6 +31,9 @@ from domain.prices import Prices
 from domain.replies import LEASE, Outcome, Reply, ReplyStatus
 
 log = logging.getLogger(__name__)
+
+_LEADERS = 2
+"""How many other replies one follows at most, one after the other, before it asks the model itself."""
 
 TOOL_ROUNDS = 5
 """How often a model may call tools for one reply; then it has to answer with what it has."""
@@ -146,6 +150,7 @@ class Answering:
         self.sources: list[Document] = []
         self.tool_calls: list[Document] = []
         self.metadata: dict[str, Any] = {}
+        self._meter = Meter(desk.prices)
 
     def answer(self) -> Outcome | None:
         """How it ended, or None when this process must hand over; raises LeaseLost."""
@@ -155,10 +160,13 @@ class Answering:
             return self._converse()
         if (kept := answers.kept(key)) is not None:
             return self._repeat(kept)
-        left = max(1.0, task.deadline - time.monotonic())
-        if (followed := answers.follow(key, reply.id, task.agent, seconds=left)) is not None:
+        for _ in range(_LEADERS):
+            left = max(1.0, task.deadline - time.monotonic())
+            if (followed := answers.follow(key, reply.id, task.agent, seconds=left)) is None:
+                break
             outcome, failure = self._follow(followed)
-            return outcome if failure is None else self._converse()
+            if failure is None:
+                return outcome
         try:
             outcome = self._converse()
             if outcome is not None:
@@ -210,7 +218,7 @@ class Answering:
             "tool_calls": self.tool_calls,
             "metadata": self.metadata,
         }
-        if is_reusable(answer) and not self._lacks_passages:
+        if is_reusable(answer) and not self._lacks_passages and not self._grounding.is_lessened:
             self._desk.answers.keep(key, {**answer, "metadata": reused(self.metadata)}, by=self._task.reply.id)
 
     def _converse(self) -> Outcome | None:
@@ -223,9 +231,13 @@ class Answering:
         if failure is not None and not self._voice.text and desk.fallback is not None:
             log.warning("reply %s: %s (%s), answering from the fallback", task.reply.id, failure, failure.slug)
             self.metadata = {"fallback": {"code": failure.slug, "message": failure.message}}
-            outcome, failure = self._pump(desk.fallback.stream(prompt), time.monotonic() + desk.pace.timeout)
+            stream = desk.fallback.stream(prompt)
+            outcome, failure = self._pump(stream, prompt, prompt.turns, time.monotonic() + desk.pace.timeout)
         self.sources = self._grounding.sources(self._voice.text)
-        self._measure(prompt)
+        self.metadata |= self._meter.metadata
+        self.metadata["chunks_used"] = len(self._grounding.passages)
+        if self._grounding.scope.projects:
+            self.metadata["confidence"] = self._grounding.confidence(self._voice.text)
         if failure is not None:
             status = ReplyStatus.TIMED_OUT if failure.slug == "model_timeout" else ReplyStatus.FAILED
             return outcome_of(status, failure.slug, failure.message)
@@ -248,7 +260,7 @@ class Answering:
         while True:
             stream = self._desk.model.stream(replace(prompt, turns=turns, tools=prompt.tools if rounds_left else ()))
             said = len(self._voice.text)
-            outcome, failure = self._pump(stream, self._task.deadline)
+            outcome, failure = self._pump(stream, prompt, turns, self._task.deadline)
             is_done = outcome is None or failure is not None or outcome.status is not ReplyStatus.COMPLETED
             if is_done or not stream.tool_calls:
                 return outcome, failure
@@ -321,35 +333,17 @@ class Answering:
         self._voice.tell("reply.tool_result", result)
         self.tool_calls.append(result | {"arguments": _shown(call)})
 
-    def _pump(self, stream: ModelStream, deadline: float) -> tuple[Outcome | None, ModelError | None]:
-        """Say what the model says, and note what it tells of itself; what several streams used adds up."""
+    def _pump(
+        self, stream: ModelStream, prompt: Prompt, turns: Sequence[Turn], deadline: float
+    ) -> tuple[Outcome | None, ModelError | None]:
+        """Say what the model says when it is asked with `turns`; note what it tells of itself, and what it used."""
+        before = len(self._voice.text)
         try:
             return self._voice.pump(stream, deadline)
         finally:
-            before, used = self.metadata.get("usage"), stream.metadata.get("usage")
             self.metadata.update(stream.metadata)
-            if isinstance(before, dict) and isinstance(used, dict):
-                names = sorted(before.keys() | used.keys())
-                self.metadata["usage"] = {name: before.get(name, 0) + used.get(name, 0) for name in names}
-
-    def _measure(self, prompt: Prompt) -> None:
-        """Note what was found, and the tokens: as told or as estimated, with what they cost where that is known."""
-        self.metadata["chunks_used"] = len(self._grounding.passages)
-        if self._grounding.scope.projects:
-            self.metadata["confidence"] = self._grounding.confidence(self._voice.text)
-        if self.metadata.get("offline"):
-            self.metadata["usage"] = {"input_tokens": 0, "output_tokens": 0}
-            return
-        if not self.metadata.get("usage"):
-            read = [prompt.agent.instructions, *(passage.text for passage in prompt.passages)]
-            read += [turn.content for turn in prompt.turns]
-            counts = {"input_tokens": sum(map(tokens_in, read)), "output_tokens": tokens_in(self._voice.text)}
-            self.metadata["usage"] = counts | {"estimated": True}
-        price = self._desk.prices.get(str(self.metadata.get("model")))
-        if price is not None:
-            usage = self.metadata["usage"]
-            amount = price.cost(usage.get("input_tokens", 0), usage.get("output_tokens", 0))
-            self.metadata["cost"] = {"amount": round(amount, 8), "currency": price.currency}
+            wanted = "".join(call.arguments for call in stream.tool_calls)
+            self._meter.add(stream.metadata, prompt, turns, self._voice.text[before:] + wanted)
 
 
 _TOO_MANY = ToolOutcome(

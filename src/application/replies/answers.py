@@ -45,7 +45,7 @@ class Answers:
         if len(history) != 1 or history[0].position != 1 or context or reply.version != 1:
             return None
         profile = asdict(agent) | {"model": agent.model or self.model, "knowledge": None}
-        return f"{agent.name}:{key_of(profile, scope.key, ' '.join(history[0].content.split()))}"
+        return f"{agent.name}:{key_of(profile, scope.key, history[0].content)}"
 
     def kept(self, key: str) -> Document | None:
         """`{text, sources, tool_calls, metadata}` of the answer that was given."""

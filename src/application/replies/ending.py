@@ -78,7 +78,7 @@ class ReplyEnding:
                 work.replies.get(reply_id, for_=SYSTEM).requeue(epoch=reply.epoch, now=self.now())
                 work.commit()
             return ReplyStatus.QUEUED
-        outcome = reply.abandoned_outcome(emitted)
+        outcome = reply.abandoned_outcome(emitted, tool_calls=called(logged))
         self.end(reply, outcome, epoch=reply.epoch, final_seq=next_seq)
         return outcome.status
 
@@ -148,6 +148,20 @@ def said(entries: Sequence[LogEntry]) -> str:
         elif entry.event == "reply.delta":
             text += entry.data["text"]
     return text
+
+
+def called(entries: Sequence[LogEntry]) -> list[Document]:
+    """The tool calls of a log's last attempt of which the result is known, as messages keep them."""
+    arguments: dict[str, object] = {}
+    calls: list[Document] = []
+    for entry in entries:
+        if entry.event == "reply.started":
+            arguments, calls = {}, []
+        elif entry.event == "reply.tool_call":
+            arguments[entry.data["id"]] = entry.data["arguments"]
+        elif entry.event == "reply.tool_result":
+            calls.append({**entry.data, "arguments": arguments.get(entry.data["id"])})
+    return calls
 
 
 def _always(reply: Reply, now: datetime) -> bool:

@@ -40,6 +40,8 @@ class Grounding:
     scope: Scope
     tokens: int
     passages: list[Passage] = field(default_factory=list)
+    is_lessened: bool = False
+    """Whether a search did without vectors that there are."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def gather(self, question: str, *, limit: int) -> Sequence[Passage]:
@@ -75,7 +77,9 @@ class Grounding:
         return round(_UNCITED * max((passage.relevance for passage in self.passages), default=0.0), 2)
 
     def _numbered(self, question: str, limit: int) -> list[tuple[int, Passage]]:
-        found = within(self.retrieval.search(question, self.scope, limit=limit), self.tokens)
+        findings = self.retrieval.find(question, self.scope, limit=limit)
+        self.is_lessened = self.is_lessened or findings.is_lessened
+        found = within(findings.passages, self.tokens)
         numbered = []
         with self._lock:  # A model may search for several things at once.
             known = {(passage.document_id, passage.text): number for number, passage in enumerate(self.passages, 1)}
