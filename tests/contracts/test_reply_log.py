@@ -240,8 +240,8 @@ class TestInProcessReplyLog(ReplyLogContract):
 
         assert list(log.read(reply, after=-1)) == [delta(0)]
 
-    def test_the_oldest_ended_logs_make_place_when_there_are_too_many_events(self) -> None:
-        log = InProcessReplyLog(capacity=4)
+    def test_the_oldest_ended_logs_make_place_when_they_take_too_much(self) -> None:
+        log = InProcessReplyLog(capacity=2_000)
         oldest, newest = uuid4(), uuid4()
         for reply in (oldest, newest):
             log.open(reply, epoch=1, first_seq=0)
@@ -253,6 +253,19 @@ class TestInProcessReplyLog(ReplyLogContract):
 
         assert list(log.read(oldest, after=-1)) == []
         assert len(log.read(newest, after=-1)) == 4
+
+    def test_a_large_event_takes_the_place_of_many(self) -> None:
+        log = InProcessReplyLog(capacity=20_000)
+        large, small = uuid4(), uuid4()
+        for reply, result in ((large, "x" * 30_000), (small, "x")):
+            log.open(reply, epoch=1, first_seq=0)
+            log.append(reply, epoch=1, entry=LogEntry(0, "reply.tool_result", {"result": result}))
+            log.append(reply, epoch=1, entry=END)
+
+        log.trim()
+
+        assert list(log.read(large, after=-1)) == []
+        assert len(log.read(small, after=-1)) == 2
 
     def test_waiting_for_what_nobody_writes_leaves_nothing_behind(self) -> None:
         log = InProcessReplyLog(keep=0.0)

@@ -18,15 +18,18 @@ _seq = attrgetter("seq")
 _UNWRITTEN = 120.0
 _UNENDED = 24 * 3600.0
 
+_EVENT = 300
+"""Bytes that an event takes beside its text."""
+
 
 class InProcessReplyLog:
     """See application.ports.runtime.ReplyLog.
 
     Ended logs are forgotten `keep` seconds after their end, and the oldest of them before that when all
-    logs together hold more than `capacity` events (about 300 bytes each).
+    logs together take more than about `capacity` bytes.
     """
 
-    def __init__(self, keep: float = 3600.0, capacity: int = 200_000) -> None:
+    def __init__(self, keep: float = 3600.0, capacity: int = 64 * 1024 * 1024) -> None:
         self._keep = keep
         self._capacity = capacity
         self._logs: dict[UUID, _Log] = {}
@@ -45,6 +48,7 @@ class InProcessReplyLog:
             if epoch < log.epoch:
                 raise LeaseLost(reply_id, epoch)
             log.entries.append(entry)
+            log.size += _size_of(entry)
             log.touched = time.monotonic()
             log.changed.notify_all()
 
@@ -67,12 +71,12 @@ class InProcessReplyLog:
         now = time.monotonic()
         for reply_id in [reply_id for reply_id, log in self._logs.items() if log.touched < now - self._time_of(log)]:
             del self._logs[reply_id]
-        too_many = sum(len(log.entries) for log in self._logs.values()) - self._capacity
+        too_many = sum(log.size for log in self._logs.values()) - self._capacity
         for reply_id, log in sorted(self._logs.items(), key=lambda item: item[1].touched):
             if too_many <= 0:
                 return
             if log.has_ended:
-                too_many -= len(log.entries)
+                too_many -= log.size
                 del self._logs[reply_id]
 
     def _time_of(self, log: _Log) -> float:
@@ -95,10 +99,16 @@ class InProcessReplyLog:
         return log if log is not None else self._logs.setdefault(reply_id, _Log())
 
 
+def _size_of(entry: LogEntry) -> int:
+    """About how many bytes an event takes. Most are a few words, which must cost nothing to weigh."""
+    return _EVENT + (len(entry.data["text"]) if entry.event == "reply.delta" else len(repr(entry.data)))
+
+
 class _Log:
     def __init__(self) -> None:
         self.epoch = 0
         self.entries: list[LogEntry] = []
+        self.size = 0
         self.changed = threading.Condition()
         self.touched = time.monotonic()
 
