@@ -131,6 +131,7 @@ def test_a_file_that_may_not_be_read_is_said(settings: Settings, tmp_path: Path)
         ("index.md", "guides/index.md"),
         ("index.md", "--owner", "alice"),
         ("index.md", "--owner", "visitor:alice"),
+        ("index.md", "--private"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings: Settings, folder: Path, arguments: tuple[str, ...]) -> None:

@@ -38,10 +38,13 @@ def ingest(paths: tuple[Path, ...], key: str, public: bool, owner: str, prune: b
     by their paths in the folder. Exits with 1 if any cannot be read; the others are read in all the same.
     """
     from application.knowledge.syncing import EnsureProject
+    from domain.identity import SYSTEM
     from domain.knowledge import Visibility
 
     files = _files(paths)
     principal = principal_of(owner)
+    if not public and principal == SYSTEM:
+        raise click.UsageError("A private project answers its owner alone: say who that is, by --owner user:<id>.")
     app = application()
     project = app.projects.ensure(
         EnsureProject(principal=principal, key=key, visibility=Visibility.PUBLIC if public else Visibility.PRIVATE)
