@@ -23,6 +23,9 @@ _BATCH = 500
 _TELL_AGAIN = 1.0
 """Seconds after which a job's progress is written down again."""
 
+_TURN = 0.001
+"""Seconds between two steps, in which others have their turn: they may share this process's one thread."""
+
 _SIGN_OF_LIFE = LEASE.total_seconds() / 3
 
 Write = Callable[[UnitOfWork], None]
@@ -67,6 +70,7 @@ class Progress:
 
     def advance(self, done: int, total: int) -> None:
         """Note that `done` of `total` steps are behind; raises LeaseLost when the job is another worker's by now."""
+        time.sleep(_TURN)
         self._done, self._total = done, total
         if self._is_lost:
             raise LeaseLost(self.job.id, self.job.epoch)

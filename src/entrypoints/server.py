@@ -310,7 +310,7 @@ class _Arriving:
             if not is_idle:
                 self._waiting.pop(self._client, None)
         if len(read) >= _PIECE:
-            time.sleep(0)  # Somebody who sends as fast as we read must not keep the others waiting.
+            time.sleep(0.001)  # Somebody who sends as fast as we read must not keep the others waiting.
         return read
 
 

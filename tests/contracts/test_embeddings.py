@@ -97,7 +97,7 @@ class TestOpenAI(EmbedderContract):
             ("nan", "embeddings_unusable", False),
             ("zeros", "embeddings_unusable", False),
             ("garbage", "embeddings_unusable", False),
-            ("401", "embeddings_refused", False),
+            ("401", "embeddings_refused", True),
             ("500", "embeddings_failed", True),
             ("429-twice", "embeddings_overloaded", True),
             ("mute", "embeddings_unreachable", True),

@@ -443,7 +443,7 @@ def others():
     global turns
     while True:
         turns += 1
-        gevent.sleep(0)
+        gevent.sleep(0.001)
 
 def count(what, write, *given):
     global turns

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -571,6 +574,48 @@ def test_a_worker_that_lost_its_lease_writes_nothing_and_is_told(plain: Knowledg
     assert told == ["LeaseLost"]
     assert _written(plain) == []
     assert _status(plain, job) == (JobStatus.RUNNING, None)
+
+
+def test_greenlets_have_their_turns_between_the_steps_of_a_job() -> None:
+    """As in `parley serve`, where one thread serves everybody."""
+    tried = subprocess.run(
+        [sys.executable, "-c", _AMONG_GREENLETS],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert tried.returncode == 0, tried.stderr
+    assert int(tried.stdout) >= 10
+
+
+_AMONG_GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from contextlib import nullcontext
+from types import SimpleNamespace
+from application.jobs import Progress
+from tests.builders import NOW, a_job
+
+job = a_job()
+job.claim(NOW)
+work = SimpleNamespace(jobs=SimpleNamespace(get=lambda _: job), commit=lambda: None)
+progress = Progress(lambda: nullcontext(work), job, lambda: NOW)
+turns = 0
+
+def others():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0.001)
+
+gevent.spawn(others)
+for done in range(20):
+    progress.advance(done, 20)
+print(turns)
+"""
 
 
 def test_a_worker_that_stops_gives_its_jobs_back(plain: Knowledge) -> None:

@@ -132,11 +132,13 @@ def test_a_file_that_may_not_be_read_is_said(settings: Settings, tmp_path: Path)
         ("index.md", "--owner", "alice"),
         ("index.md", "--owner", "visitor:alice"),
         ("index.md", "--private"),
+        ("empty", "--prune"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings: Settings, folder: Path, arguments: tuple[str, ...]) -> None:
     (folder / "guides" / "index.md").write_text("Another.")
-    given = [str(folder / argument) if argument.endswith(".md") else argument for argument in arguments]
+    (folder / "empty").mkdir()
+    given = [str(folder / one) if one.endswith(("md", "empty")) else one for one in arguments]
 
     done = cli("knowledge", "ingest", *given, **settings)
 

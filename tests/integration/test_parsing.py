@@ -84,6 +84,14 @@ def test_a_page_is_read_as_a_page_whatever_text_it_is_called() -> None:
     assert (document.media_type, told(document)) == (HTML, [("", "Hello")])
 
 
+def test_comments_at_the_beginning_are_no_riddle() -> None:
+    """Of each it is looked whether a page begins behind it, which once took twice as long for every further one."""
+    comments = b"<!-- note -->\n" * 250
+
+    assert read(comments + b"# Notes\n\nText.\n", "notes.md").media_type == MARKDOWN
+    assert read(comments + b"<html><body><p>Text.</p></body></html>", "notes.md").media_type == HTML
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
@@ -423,6 +431,15 @@ def test_no_more_documents_are_read_at_once_than_there_is_room_for() -> None:
     assert told(parser.parse(b"Short texts need none.", name="a.md", media_type=None)) == [
         ("", "Short texts need none.")
     ]
+
+
+@pytest.mark.parametrize("quote", [">>>>>", "- > 1. >>>", "  >"])
+def test_quotes_that_markdown_takes_long_for_are_read_apart_however_short_they_are(quote: str) -> None:
+    """In `parley serve` nobody else would be served meanwhile."""
+    parser = SafeParser(timeout=0.1, at_once=0)
+
+    with pytest.raises(Unavailable, match="Too many documents"):
+        parser.parse(f"|a|b|\n{quote}\n".encode() * 51, name="a.md", media_type=None)
 
 
 _SCRIPT = """

@@ -188,7 +188,8 @@ def _translated(failure: Exception) -> EmbeddingError:
             return EmbeddingError(
                 "embeddings_refused",
                 f"The embedding server refused the request with status {status}.",
-                is_passing=False,
+                # A wrong key or a missing model is the operator's to put right, and then all documents are to follow.
+                is_passing=status in (401, 403, 404),
             )
         case _:
             return EmbeddingError("embeddings_unreachable", "The embedding server cannot be reached.", is_passing=True)

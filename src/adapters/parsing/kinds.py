@@ -55,7 +55,7 @@ _SIGNATURES = (
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
-_HTML = re.compile(r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)[\s>]", re.I | re.S)
+_HTML = re.compile(r"\s*+(<\?xml[^>]*>\s*+)?(?><!--.*?-->\s*)*+<(!doctype\s+html|html|head|body)[\s>]", re.I | re.S)
 _PDF_WITHIN = 1024
 """Bytes that readers allow before a PDF begins (ISO 32000-1, annex H.3.4.1)."""
 

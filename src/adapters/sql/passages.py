@@ -24,6 +24,9 @@ AS_PROJECT = "@"
 _AT_ONCE = 50
 """Passages that are written at a time. In between others have their turn, who share this process's one thread."""
 
+_TURN = 0.001
+"""Seconds: gevent looks for what has arrived when it waits, and after a sleep of 0 it need not."""
+
 _MOST_TERMS = 10_000
 """Different terms of a passage: PostgreSQL's tsvector ends at 1 MB."""
 
@@ -37,10 +40,10 @@ class SqlPassages:
 
     def replace(self, document: Document, pieces: Sequence[Piece]) -> None:
         while self._connection.execute(_DELETE_SOME, {"document": document.id}).rowcount:
-            time.sleep(0)
+            time.sleep(_TURN)
         for first in range(0, len(pieces), _AT_ONCE):
             self._add(document, pieces[first : first + _AT_ONCE], first)
-            time.sleep(0)
+            time.sleep(_TURN)
 
     def rename(self, document: Document) -> None:
         stored = self._stored(document.id)
@@ -50,7 +53,7 @@ class SqlPassages:
                 terms = _terms(document, heading, content)
                 index.append({"number": number, "terms": " ".join(terms) if self._is_sqlite else terms})
             self._connection.execute(_REINDEX_IN_SQLITE if self._is_sqlite else _REINDEX_IN_POSTGRES, index)
-            time.sleep(0)
+            time.sleep(_TURN)
 
     def texts(self, document_id: UUID) -> Sequence[str]:
         return [f"{heading}\n\n{content}" if heading else content for _, heading, content in self._stored(document_id)]
@@ -71,7 +74,7 @@ class SqlPassages:
             numbers = [row["number"] for row in rows]
             self._connection.execute(delete(passage_vectors).where(passage_vectors.c.number.in_(numbers)))
             self._connection.execute(insert(passage_vectors) if self._is_sqlite else _EMBED_IN_POSTGRES, rows)
-            time.sleep(0)
+            time.sleep(_TURN)
 
     def _add(self, document: Document, pieces: Sequence[Piece], first: int) -> None:
         rows = [

@@ -15,7 +15,7 @@ from application.ports.runtime import NewId, Now
 from domain.deletions import Deletion, Subject
 from domain.errors import Conflict
 from domain.identity import SYSTEM, Principal
-from domain.jobs import Job, JobStatus
+from domain.jobs import Job, JobKind, JobStatus
 from domain.knowledge import Document, Project, require_author
 from domain.limits import Limits
 
@@ -238,7 +238,7 @@ class ReingestDocumentHandler:
         with self.start_work() as work:
             _, document = _with_project(work, command.document_id, command.principal)
             live = work.jobs.live([document.job_id] if document.job_id is not None else [])
-            if not any(job.status is JobStatus.RUNNING for job in live):
+            if not any(job.kind is JobKind.INGEST and job.status is JobStatus.RUNNING for job in live):
                 drop_jobs(work, [document], now)
                 queue_reading(work, document, self.new_id(), now)
                 work.commit()

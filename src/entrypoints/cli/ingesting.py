@@ -45,6 +45,8 @@ def ingest(paths: tuple[Path, ...], key: str, public: bool, owner: str, prune: b
     principal = principal_of(owner)
     if not public and principal == SYSTEM:
         raise click.UsageError("A private project answers its owner alone: say who that is, by --owner user:<id>.")
+    if prune and not files:
+        raise click.UsageError("There is nothing to read in: --prune would delete every document of the project.")
     app = application()
     project = app.projects.ensure(
         EnsureProject(principal=principal, key=key, visibility=Visibility.PUBLIC if public else Visibility.PRIVATE)
