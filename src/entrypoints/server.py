@@ -20,6 +20,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
 from application.ports.projections import ReadModelsUnavailable
+from domain.errors import Unavailable
 from entrypoints.background import Chore, Chores, Writing, deliveries, hearing, upkeep
 from entrypoints.container import Container, close
 from entrypoints.http.app import create_app
@@ -90,7 +91,10 @@ def migrated(container: Container) -> None:
             tools.prepare()
         except ReadModelsUnavailable as away:
             log.warning("PARLEY_MONGO_URL: %s Run `parley migrate` when it answers.", away.message)
-    container.application().projects.seed()
+    try:
+        container.application().projects.seed()
+    except Unavailable as away:
+        log.warning("PARLEY_DATABASE_URL: %s The documentation is read in at the next start.", away.message)
 
 
 def _require_alone(container: Container) -> None:

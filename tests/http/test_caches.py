@@ -35,7 +35,7 @@ def test_an_admin_sees_what_is_cached(admin: Client) -> None:
     assert list(report["regions"]) == [region.value for region in Region]
     assert report["available"] is True
     assert report["backend"] in ("memory", "Redis")
-    assert report["regions"]["answers"]["lifetime"] == 3600
+    assert report["regions"]["retrieval"]["lifetime"] == 3600
 
 
 @pytest.mark.parametrize("body", [None, {}, {"region": None}, {"region": "analyses"}, {"pattern": "nothing:*"}])
@@ -93,7 +93,11 @@ def _on(own: OwnServer) -> Iterator[Caches]:
 @pytest.mark.skipif(bool(missing_programs(OwnServer)), reason=missing_programs(OwnServer))
 class TestOnRedis:
     def test_requests_and_commands_see_and_clear_what_all_processes_cache(self, data_dir: Path) -> None:
-        with OwnServer() as own, _on(own) as another, running(data_dir, PARLEY_REDIS_URL=own.url) as parley:
+        with (
+            OwnServer() as own,
+            _on(own) as another,
+            running(data_dir, PARLEY_REDIS_URL=own.url, PARLEY_CACHE_ANSWERS=3600) as parley,
+        ):
             admin = parley.user("operator", "admin")
             for key in ("project:1:a", "project:1:b", "project:2:a"):
                 assert another.remembered(Region.ANSWERS, key, lambda: 42) == 42

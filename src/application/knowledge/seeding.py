@@ -38,6 +38,8 @@ class SeedDocumentation:
     def __call__(self) -> int:
         """How many documents were read in or deleted; none is half-way in when this fails."""
         files = {file.name: file.read_bytes() for file in sorted(self.folder.glob("*.md"))}
+        if not files:
+            return 0  # A package without them says nothing of what is to be found.
         changed = 0
         with self.start_work() as work:
             project = self._project(work)
