@@ -391,7 +391,7 @@ def strict(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         PARLEY_LIMIT_SOCKETS=3,
         PARLEY_RATE_SOCKET_MESSAGE="10/minute",
         PARLEY_RATE_ASK_VISITOR="30/hour",
-        PARLEY_SESSION_IDLE=3,
+        PARLEY_SESSION_IDLE=6,
         PARLEY_ALLOWED_ORIGINS="https://app.example",
     )
     with running(tmp_path_factory.mktemp("strict"), **settings) as process:
@@ -427,7 +427,7 @@ def test_a_session_stays_open_while_its_socket_does(strict: ParleyProcess) -> No
         def was_extended() -> bool:
             return bool(client.data("GET", f"/sessions/{session['id']}")["expires_at"] > session["expires_at"])
 
-        eventually(was_extended, within=10)
+        eventually(was_extended, within=30)
         assert socket.ask("message", "accepted", content="Still here")
 
 
