@@ -85,10 +85,11 @@ class _State:
 
 @dataclass(slots=True)
 class _Flight:
-    """A key that this process is about: one thread makes it, others wait for the lock."""
+    """A key that this process is about: one thread makes it, others wait for the lock and take what was `made`."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     threads: int = 0
+    made: tuple[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,10 @@ class Caches:
         found: tuple[T] | None = self._found(region, key)
         if found is None:
             deadline = time.monotonic() + patience
-            with self._alone(region, key, patience) as has_waited:
-                if has_waited:
-                    found = self._looked_up(region, key)
-                if found is None:
-                    found = self._made(region, key, compute, seconds, deadline)
+            with self._alone(region, key, patience) as flight:
+                if flight.made is None:
+                    flight.made = self._made(region, key, compute, seconds, deadline)
+                found = flight.made
         return found[0]
 
     def claim(self, region: Region, key: str, holder: str, seconds: float) -> str:
@@ -258,15 +258,14 @@ class Caches:
             self._asked(lambda: self.cache.fulfil(region, key, holder, made, seconds))
 
     @contextmanager
-    def _alone(self, region: Region, key: str, patience: float) -> Iterator[bool]:
-        """Keep this process's other threads from making the same, for a while; says whether this one was kept."""
+    def _alone(self, region: Region, key: str, patience: float) -> Iterator[_Flight]:
+        """Keep this process's other threads from making the same, for a while; they are handed what this one makes."""
         with self._state.lock:
             flight = self._state.flights.setdefault((region, key), _Flight())
             flight.threads += 1
-        has_waited = not flight.lock.acquire(blocking=False)
-        is_alone = not has_waited or flight.lock.acquire(timeout=max(0.0, patience))
+        is_alone = flight.lock.acquire(timeout=max(0.0, patience))
         try:
-            yield has_waited
+            yield flight
         finally:
             if is_alone:
                 flight.lock.release()
