@@ -65,6 +65,7 @@ def offer(database: Database) -> None:
     try:
         with database.engine.begin() as connection:
             if not connection.execute(_CAN_BE_NAMED).scalar_one():
+                database.while_migrating(connection)  # Two who take it in at once: to one of them it is an error.
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except DBAPIError as refusal:
         log.warning("without pgvector, passages are found by their words alone: %s", reason(refusal))
