@@ -52,6 +52,7 @@ def conversation_document(conversation: Conversation) -> Document:
         "title": conversation.title,
         "agent": conversation.agent,
         "project_id": conversation.project_id,
+        "external_id": conversation.external_id,
         "metadata": conversation.metadata,
         "message_count": conversation.message_count,
         "last_message": conversation.last_message,

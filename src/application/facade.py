@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from application.caching import Caches
+from application.conversations.adding import AddMessagesHandler
 from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
 from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
@@ -89,6 +90,7 @@ class ConversationCommands:
     delete: DeleteConversationHandler
     restore: RestoreConversationHandler
     ask: AskQuestionHandler
+    add_messages: AddMessagesHandler
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,9 @@ class DegradingReader:
     def conversation(self, conversation_id: UUID, principal: Principal) -> Document:
         return self._ask(lambda reader: reader.conversation(conversation_id, principal))
 
+    def conversation_called(self, external_id: str, principal: Principal) -> Document:
+        return self._ask(lambda reader: reader.conversation_called(external_id, principal))
+
     def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document:
         return self._ask(lambda reader: reader.messages(conversation_id, principal, page))
 

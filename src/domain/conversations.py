@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.agents import Agents
 from domain.deletions import Deletion
-from domain.errors import Conflict, Limited
+from domain.errors import Conflict, Invalid, Limited
 from domain.events import (
     ConversationChanged,
     ConversationDeleted,
@@ -24,10 +24,11 @@ from domain.events import (
     Recorder,
 )
 from domain.limits import Limits
-from domain.messages import Fork, Message, Rating, Role
+from domain.messages import Fork, Message, NewMessage, Rating, Role
 from domain.replies import Reply
 
 _PREVIEW = 140
+_EXTERNAL_ID = 200
 _TITLE_FROM_QUESTION = 60
 
 
@@ -39,7 +40,8 @@ class Conversation(Recorder):
     `head_id` is its last message, `last_message` that one's `{role, preview, created_at}`. `reached` is the highest
     position that another branch may have; None as long as there was but one. `live_reply_id` is the reply in the
     making: while there is one, no other question is taken and the branch stays. `forgotten` holds, by agent, the
-    first position that it sees. With a `project_id` its answers are grounded in that project alone.
+    first position that it sees. With a `project_id` its answers are grounded in that project alone. `external_id` is
+    what a client calls it that names its conversations itself; no other one of the owner's is called so.
     """
 
     id: UUID
@@ -50,6 +52,7 @@ class Conversation(Recorder):
     last_activity_at: datetime
     room_id: UUID | None = None
     project_id: UUID | None = None
+    external_id: str | None = None
     title: str = ""
     metadata: dict[str, object] = field(default_factory=dict)
     next_position: int = 1
@@ -76,6 +79,7 @@ class Conversation(Recorder):
         limits: Limits,
         now: datetime,
         project_id: UUID | None = None,
+        external_id: str | None = None,
     ) -> Conversation:
         """An empty conversation; without a title the first question will name it.
 
@@ -88,6 +92,7 @@ class Conversation(Recorder):
             title=limits.text("title", title, limits.conversation_title) if title is not None else "",
             agent=agents.named(agent).name,
             project_id=project_id,
+            external_id=limits.text("external_id", external_id, _EXTERNAL_ID) if external_id is not None else None,
             metadata=limits.metadata(metadata),
             created_at=now,
             updated_at=now,
@@ -158,6 +163,38 @@ class Conversation(Recorder):
             project_id=project_id or self.project_id,
             now=now,
         )
+
+    def add(
+        self, said: NewMessage, *, message_id: UUID, agents: Agents, limits: Limits, now: datetime, taken: int = 0
+    ) -> Message:
+        """Take a message that was said elsewhere, after the last one; nobody answers it.
+
+        `taken` counts the messages that other branches have at its position. Raises Invalid, or Conflict
+        `reply_in_progress`.
+        """
+        self.require_no_live_reply()
+        if said.role is Role.TOOL:
+            raise Invalid({"role": "Must be user, assistant or system: what tools said belongs to their answer."})
+        text = limits.text("content", said.content, limits.added_message)
+        is_answer = said.role is Role.ASSISTANT
+        if not self.title and said.role is Role.USER:
+            self.title = _shortened(text, _TITLE_FROM_QUESTION)
+        message = Message(
+            id=message_id,
+            conversation_id=self.id,
+            owner=self.owner,
+            position=self.next_position,
+            version=taken + 1,
+            role=said.role,
+            content=text,
+            agent=agents.named(said.agent if said.agent is not None else self.agent).name if is_answer else None,
+            metadata=limits.metadata(said.metadata),
+            parent_id=self.head_id,
+            created_at=said.created_at or now,
+        )
+        self.next_position += 1
+        self._take(message, now)
+        return message
 
     def edit(
         self,
@@ -363,9 +400,11 @@ class Conversation(Recorder):
         """The first position that an agent sees."""
         return (self.forgotten or {}).get(agent, 1)
 
-    def hand_over(self, owner: str, now: datetime) -> None:
-        """Become somebody else's, with all its messages."""
+    def hand_over(self, owner: str, now: datetime, *, keep_external_id: bool = True) -> None:
+        """Become somebody else's, with all its messages; without what a client calls it, if there is one so called."""
         self.owner = owner
+        if not keep_external_id:
+            self.external_id = None
         self.updated_at = now
         self.record(HistoryChanged(subject_id=self.id, at=now, from_position=1))
 

@@ -15,9 +15,9 @@ class Limits:
     """Bounds on what one principal may store and run.
 
     Lengths count Unicode code points, `metadata_bytes` the UTF-8 bytes of the compact JSON, `document_bytes` those of
-    a file. `documents` is the most in one project, `projects`, `rooms` and `job_analyses` the most of one principal.
-    `history` messages are shown to the model, with up to `passages` that have `passage_tokens` in all; the `recent`
-    ones to a client that comes back.
+    a file. `added_message` bounds what was said elsewhere, answers among it. `documents` is the most in one project,
+    `projects`, `rooms` and `job_analyses` the most of one principal. `history` messages are shown to the model, with
+    up to `passages` that have `passage_tokens` in all; the `recent` ones to a client that comes back.
     Sources: the chat-room seed (names, metadata, rooms, streams), the JWT seed (messages, history), the
     WebSocket seed (messages on a socket, recent ones, sessions).
     """
@@ -26,6 +26,7 @@ class Limits:
     conversation_title: int = 200
     metadata_bytes: int = 10 * 1024
     message: int = 5_000
+    added_message: int = 100_000
     socket_message: int = 2_000
     comment: int = 1_000
     project_name: int = 100

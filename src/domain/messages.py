@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -56,6 +56,17 @@ class Message:
     superseded_by: UUID | None = None
     alternatives: int = 0
     feedback: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """Something that was said elsewhere; without a time it was said just now. An answer has an agent."""
+
+    role: Role
+    content: str
+    agent: str | None = None
+    created_at: datetime | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,16 @@ class ReaderContract:
     def story(self, start_work: StartWork) -> Story:
         return Story(start_work)
 
+    def test_a_conversation_is_read_by_what_a_client_calls_it(self, story: Story, reader: Reader) -> None:
+        named = story.conversation(external_id="chat 1")
+        gone = story.conversation(external_id="chat 2")
+        story.delete_conversation(gone)
+
+        assert plain(reader.conversation_called("chat 1", ALICE)) == plain(reader.conversation(named, ALICE))
+        for name, principal in (("chat 1", BOB), ("chat 1", ADMIN), ("chat 2", ALICE), ("chat 3", ALICE)):
+            with pytest.raises(NotFound):
+                reader.conversation_called(name, principal)
+
     # Rooms
 
     def test_a_room_is_what_its_conversations_add_up_to(self, story: Story, reader: Reader) -> None:

@@ -11,18 +11,23 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adapters.in_process.runtime import new_id
 from adapters.sql.engine import Database, open_database
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.conversations.adding import AddMessages, AddMessagesHandler
+from application.conversations.commands import StartConversation, StartConversationHandler
 from application.ports.persistence import Checkpoint, LiveReplies, Saved, StartWork, StorageUnavailable, UnitOfWork
 from application.ports.projections import Outbox, RecordedEvent
+from domain.agents import BUILT_IN
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
-from domain.errors import Forbidden, NotFound
+from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.identity import SYSTEM, Principal
-from domain.messages import Message, Role
+from domain.limits import Limits
+from domain.messages import Message, NewMessage, Role
 from domain.replies import LEASE, Reply
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
 from tests.tree import Tree
@@ -328,6 +333,59 @@ class UnitOfWorkContract:
 
         assert taken == [1]
         assert refused == ["Conflict"] * 7
+
+    def test_a_conversation_is_found_by_what_a_client_calls_it(self, start_work: StartWork) -> None:
+        named = a_conversation(external_id="chat 1")
+        with start_work() as work:
+            work.conversations.add(named)
+            work.conversations.add(a_conversation(BOB, external_id="chat 2"))
+            work.commit()
+
+        with start_work() as work:
+            found = [work.conversations.by_external_id(ALICE.key, name) for name in ("chat 1", "chat 2")]
+        assert found == [named.id, None]
+
+    def test_one_name_is_given_once_also_when_many_give_it_at_the_same_time(self, start_work: StartWork) -> None:
+        start = StartConversationHandler(start_work, new_id, lambda: NOW, BUILT_IN, Limits())
+        command = StartConversation(principal=ALICE, external_id="chat 1")
+        started, refused = [], []
+
+        def start_one() -> None:
+            try:
+                started.append(start(command).id)
+            except Conflict as conflict:
+                refused.append(conflict.details["conversation_id"])
+
+        threads = [threading.Thread(target=start_one) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert refused == [str(winner) for winner in started] * 5
+
+    def test_messages_that_were_said_elsewhere_are_added_together_or_not_at_all(self, start_work: StartWork) -> None:
+        conversation = a_conversation()
+        with start_work() as work:
+            work.conversations.add(conversation)
+            work.commit()
+        too_long = NewMessage(role=Role.USER, content="x" * 21)
+        add = AddMessagesHandler(start_work, new_id, lambda: NOW, BUILT_IN, Limits(added_message=20))
+        said = [
+            NewMessage(role=Role.USER, content="Why?"),
+            NewMessage(role=Role.ASSISTANT, content="Because.", created_at=later(-60)),
+        ]
+
+        with pytest.raises(Invalid, match=r"^messages\.2\.content: "):
+            add(AddMessages(principal=ALICE, conversation_id=conversation.id, messages=[*said, too_long]))
+        with pytest.raises(Forbidden):
+            add(AddMessages(principal=BOB, conversation_id=conversation.id, messages=said))
+        added = add(AddMessages(principal=ALICE, conversation_id=conversation.id, messages=said))
+
+        assert [(message.position, message.content) for message in added] == [(1, "Why?"), (2, "Because.")]
+        with start_work() as work:
+            kept = work.messages.window(conversation.id, start=1, before=9, limit=9)
+        assert [(message.id, message.created_at) for message in kept] == [(added[0].id, NOW), (added[1].id, later(-60))]
 
     def test_rooms_at_once_do_not_exceed_the_limit(self, start_work: StartWork) -> None:
         opened, refused = [], []

@@ -98,7 +98,7 @@ def test_a_database_that_was_not_migrated_is_named_with_the_remedy(data_dir: Pat
 
     assert failed.returncode == 1
     assert failed.stderr == (
-        "Error: The database is at revision none, this version of Parley needs 0004. Run: parley migrate\n"
+        "Error: The database is at revision none, this version of Parley needs 0005. Run: parley migrate\n"
     )
 
 

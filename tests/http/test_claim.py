@@ -75,6 +75,19 @@ def test_what_is_deleted_comes_along_and_can_be_restored(parley: ParleyProcess) 
     assert len(user.messages(conversation)) == 2
 
 
+def test_two_conversations_of_one_user_are_never_called_the_same(parley: ParleyProcess) -> None:
+    visitor, user = parley.visitor(), new_user(parley)
+    mine = user.conversation(external_id="chat")
+    theirs, other = visitor.conversation(external_id="chat"), visitor.conversation(external_id="other")
+    refused = visitor.error("POST", "/conversations", {"external_id": "chat"})
+
+    user.data("POST", "/visitors/claim", {"token": visitor.token})
+
+    assert (refused["error_code"], refused["details"]["conversation_id"]) == ("external_id_taken", theirs)
+    names = {one: user.data("GET", f"/conversations/{one}")["external_id"] for one in (mine, theirs, other)}
+    assert names == {mine: "chat", theirs: None, other: "other"}
+
+
 def test_a_reply_that_is_being_written_goes_on_with_its_new_owner(parley: ParleyProcess) -> None:
     visitor, user = parley.visitor(), new_user(parley)
     conversation = visitor.conversation()

@@ -116,7 +116,7 @@ def test_migrating_goes_up_and_down(data_dir: Path) -> None:
     down = cli("migrate", "--down-to", "base", PARLEY_DATA_DIR=data_dir)
     nowhere = cli("migrate", "--to", "nowhere", PARLEY_DATA_DIR=data_dir)
 
-    assert up.stdout == "The database is at revision 0004.\n"
+    assert up.stdout == "The database is at revision 0005.\n"
     assert down.stdout == "The database is at revision none.\n"
     assert nowhere.returncode != 0
     assert "Traceback" not in nowhere.stderr

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.agents import BUILT_IN
+from domain.conversations import Conversation
 from domain.errors import Conflict, Invalid, Limited
 from domain.events import MessagePosted, MessageSuperseded
 from domain.limits import Limits
-from domain.messages import Role
+from domain.messages import Message, NewMessage, Role
 from domain.replies import Outcome, ReplyStatus
 from tests.builders import NOW, a_conversation, answered, asked
 
@@ -175,3 +177,32 @@ def test_every_message_is_an_event_with_its_position() -> None:
         for message in (question, answer)
     ] == conversation.release_events()
     assert [type(event).__name__ for event in reply.release_events()] == ["ReplyQueued", "ReplyEnded"]
+
+
+def test_what_was_said_elsewhere_follows_in_its_order_and_is_answered_by_nobody() -> None:
+    conversation = a_conversation()
+
+    said = [added(conversation, role, role.value) for role in (Role.SYSTEM, Role.USER, Role.ASSISTANT)]
+
+    assert [message.position for message in said] == [1, 2, 3]
+    assert [message.parent_id for message in said] == [None, said[0].id, said[1].id]
+    assert [message.agent for message in said] == [None, None, "general"]
+    assert (conversation.title, conversation.message_count) == ("user", 3)
+    assert asked(conversation)[0].position == 4
+
+
+def test_nothing_is_added_beneath_a_reply_in_the_making_nor_by_a_tool() -> None:
+    conversation = a_conversation()
+    with pytest.raises(Invalid, match="role"):
+        added(conversation, Role.TOOL)
+    with pytest.raises(Invalid, match="content"):
+        added(conversation, content=" ")
+    asked(conversation)
+
+    with pytest.raises(Conflict, match="A reply is being written"):
+        added(conversation)
+
+
+def added(conversation: Conversation, role: Role = Role.USER, content: str = "Said.") -> Message:
+    said = NewMessage(role=role, content=content)
+    return conversation.add(said, message_id=uuid4(), agents=BUILT_IN, limits=Limits(), now=NOW)

@@ -16,7 +16,7 @@ from adapters.mongo.words import words_to_store
 from application.ports.persistence import Document
 from application.ports.projections import Model, ReadModelsUnavailable, Snapshot
 
-SHAPE = 3
+SHAPE = 4
 """What stored documents look like. A change of it, also of how words are stored, makes a rebuild necessary."""
 
 _OURS = ("_id", "version", "shape", "owner", "hidden", "document", "words")
@@ -47,6 +47,7 @@ _INDEXES: Mapping[Model, Sequence[tuple[str, ...]]] = {
     Model.CONVERSATIONS: [
         *(("owner", "hidden", key, "_id") for key in _CONVERSATION_ORDERS),
         *(("room_id", "hidden", key, "_id") for key in _CONVERSATION_ORDERS),
+        ("owner", "external_id"),
     ],
     Model.MESSAGES: [
         ("conversation_id", "hidden", "position"),

@@ -75,6 +75,14 @@ class MongoReader:
     def conversation(self, conversation_id: UUID, principal: Principal) -> Document:
         return _plain(self._one(self._conversations, "conversation", conversation_id, principal, _DOCUMENT))
 
+    def conversation_called(self, external_id: str, principal: Principal) -> Document:
+        wanted = {"owner": principal.key, "external_id": external_id, "hidden": False}
+        with self._server.translated():
+            found = self._conversations.find_one(wanted, _DOCUMENT)
+        if found is None:
+            raise NotFound("conversation", external_id)
+        return _plain(found)
+
     def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document:
         wanted: Document = {"conversation_id": str(conversation_id), "hidden": False}
         bounds = {"$gt": page.after, "$lt": page.before}

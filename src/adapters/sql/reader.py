@@ -122,6 +122,14 @@ class SqlReader:
         with self._database.reading() as connection:
             return conversation_document(cast(Conversation, _conversation(connection, conversation_id, principal)))
 
+    def conversation_called(self, external_id: str, principal: Principal) -> Document:
+        mine = and_(conversations.c.owner == principal.key, conversations.c.external_id == external_id, present)
+        with self._database.reading() as connection:
+            found = connection.execute(select(conversations).where(mine)).one_or_none()
+        if found is None:
+            raise NotFound("conversation", external_id)
+        return conversation_document(cast(Conversation, found))
+
     def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document:
         position = messages.c.position
         wanted = select(messages).where(messages.c.conversation_id == conversation_id, _current).limit(page.limit)

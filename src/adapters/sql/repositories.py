@@ -157,6 +157,13 @@ class SqlConversations:
         wanted = select(Conversation).where(conversations.c.owner == owner).order_by(conversations.c.id)
         return self._kept.all(wanted.with_for_update())
 
+    def by_external_id(self, owner: str, external_id: str) -> UUID | None:
+        self._kept.take_turns(f"conversation {external_id} of {owner}")
+        wanted = select(conversations.c.id).where(
+            conversations.c.owner == owner, conversations.c.external_id == external_id
+        )
+        return self._kept.session.execute(wanted).scalar_one_or_none()
+
     def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
         wanted = select(Conversation).where(conversations.c.deletion_id == deletion_id)
         return self._kept.all(wanted.with_for_update())

@@ -108,6 +108,7 @@ def conversation_snapshot(conversation: Conversation) -> Snapshot:
         keys=_json(
             {
                 "room_id": conversation.room_id,
+                "external_id": conversation.external_id,
                 "title_key": conversation.title.lower(),
                 "created_at": conversation.created_at,
                 "last_activity_at": conversation.last_activity_at,

@@ -84,6 +84,8 @@ _LIVE = text(f"status IN ({', '.join(repr(status.value) for status in sorted(LIV
 
 _OPEN = text("closed_at IS NULL")
 
+_NAMED = text("external_id IS NOT NULL")
+
 visitors = Table(
     "visitors",
     metadata,
@@ -131,6 +133,7 @@ conversations = Table(
     Column("title", Text, nullable=False),
     Column("agent", String(100), nullable=False),
     Column("project_id", Uuid),
+    Column("external_id", String(200)),
     Column("metadata", JSON, nullable=False),
     Column("next_position", Integer, nullable=False),
     Column("message_count", Integer, nullable=False),
@@ -147,6 +150,14 @@ conversations = Table(
     Index(None, "owner", "last_activity_at"),
     Index(None, "room_id", "last_activity_at"),
     Index(None, "deletion_id"),
+    Index(
+        "uq_conversations_external_id",
+        "owner",
+        "external_id",
+        unique=True,
+        sqlite_where=_NAMED,
+        postgresql_where=_NAMED,
+    ),
 )
 
 messages = Table(
@@ -248,6 +259,16 @@ idempotency_keys = Table(
     Column("answer", JSON(none_as_null=True)),
     Column("locked_until", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+transcripts = Table(
+    "transcripts",
+    metadata,
+    Column("owner", String(220), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("conversation_id", refers_to("conversations.id"), nullable=False, index=True),
+    Column("reply_id", Uuid, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 outbox = Table(

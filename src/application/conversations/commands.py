@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from application.documents import conversation_document
-from application.ports.persistence import Once, StartWork
+from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now, Signals
 from domain.agents import Agents
 from domain.conversations import Conversation
@@ -27,13 +27,18 @@ class StartConversation:
     title: str | None = None
     agent: str | None = None
     project_id: UUID | None = None
+    external_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StartConversationHandler:
-    """Starts it; raises Invalid, or NotFound or Forbidden for the room or the project."""
+    """Starts it.
+
+    Raises Invalid, NotFound or Forbidden for the room or the project, or Conflict `external_id_taken`, naming the
+    conversation that is called so.
+    """
 
     start_work: StartWork
     new_id: NewId
@@ -48,6 +53,8 @@ class StartConversationHandler:
                 owner = work.rooms.get(command.room_id, for_=command.principal).owner
             if command.project_id is not None:
                 work.projects.look(command.project_id, for_=command.principal)
+            if command.external_id is not None:
+                _require_free(work, owner, command.external_id)
             conversation = Conversation.start(
                 id=self.new_id(),
                 owner=owner,
@@ -59,6 +66,7 @@ class StartConversationHandler:
                 limits=self.limits,
                 now=self.now(),
                 project_id=command.project_id,
+                external_id=command.external_id,
             )
             work.conversations.add(conversation)
             work.answers.keep(command.once, conversation_document(conversation))
@@ -178,6 +186,16 @@ class RestoreConversationHandler:
             conversation.restore(deletion, self.now())
             work.commit()
         return conversation
+
+
+def _require_free(work: UnitOfWork, owner: str, external_id: str) -> None:
+    taken = work.conversations.by_external_id(owner, external_id)
+    if taken is not None:
+        raise Conflict(
+            "external_id_taken",
+            f"There is a conversation called {external_id!r} already; it may be deleted.",
+            conversation_id=str(taken),
+        )
 
 
 def _room_is_deleted(room_id: UUID) -> Conflict:

@@ -82,6 +82,13 @@ class Conversations(Protocol):
         """All of an owner's, the deleted included."""
         ...
 
+    def by_external_id(self, owner: str, external_id: str) -> UUID | None:
+        """The conversation that a client of the owner's calls so, deleted or not; it is not locked.
+
+        Keeps others from calling one so until the transaction ends.
+        """
+        ...
+
     def taken_by(self, deletion_id: UUID) -> Sequence[Conversation]:
         """The conversations that one deletion took."""
         ...

@@ -63,6 +63,10 @@ class Reader(Protocol):
 
     def conversation(self, conversation_id: UUID, principal: Principal) -> Document: ...
 
+    def conversation_called(self, external_id: str, principal: Principal) -> Document:
+        """The principal's own conversation that a client calls so; raises NotFound `conversation`."""
+        ...
+
     def messages(self, conversation_id: UUID, principal: Principal, page: MessagePage) -> Document: ...
 
     def versions(self, message_id: UUID, principal: Principal, page: Page) -> Document:

@@ -95,7 +95,9 @@ class ClaimVisitorHandler:
             for room in rooms:
                 room.hand_over(user.key, now)
             for conversation in conversations:
-                conversation.hand_over(user.key, now)
+                name = conversation.external_id
+                is_free = name is None or work.conversations.by_external_id(user.key, name) is None
+                conversation.hand_over(user.key, now, keep_external_id=is_free)
             work.visitors.claim(UUID(visitor.id), by=user.key, now=now)
             work.commit()
         shown = sum(room.deletion_id is None for room in rooms)

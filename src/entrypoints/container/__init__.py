@@ -24,6 +24,7 @@ from adapters.sql.statistics import SqlStatistics
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.words import terms_of
 from application.caching import Caches
+from application.conversations.adding import AddMessagesHandler
 from application.conversations.asking import AskQuestionHandler, Posting, RegenerateReplyHandler
 from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
@@ -235,6 +236,7 @@ class Container(containers.DeclarativeContainer):
             delete=delete_conversation,
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
             ask=providers.Factory(AskQuestionHandler, start_work, posting, ids, clock, agents, limits),
+            add_messages=providers.Factory(AddMessagesHandler, start_work, ids, clock, agents, limits),
         ),
         messages=providers.Factory(
             MessageCommands,

@@ -64,6 +64,7 @@ class ConversationBody(Request):
     title = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
     agent = fields.String(load_default=None, allow_none=True)
     project_id = fields.UUID(load_default=None, allow_none=True)
+    external_id = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
     metadata = metadata_field()
 
 
@@ -84,6 +85,7 @@ class ConversationOut(Schema):
     title = fields.String(required=True)
     agent = fields.String(required=True)
     project_id = fields.UUID(required=True, allow_none=True)
+    external_id = fields.String(required=True, allow_none=True)
     metadata = fields.Dict(required=True)
     message_count = fields.Integer(required=True)
     last_message = fields.Nested(LastMessage, required=True, allow_none=True)
