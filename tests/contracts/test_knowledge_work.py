@@ -362,7 +362,10 @@ class KnowledgeWorkContract:
 
         def scope(**narrowed: object) -> set[object]:
             options: dict[str, object] = {"project_id": None, "keys": None} | narrowed
-            return set(reader.scope(ALICE.key, **options).projects)  # type: ignore[arg-type] # as they are given
+            found = reader.scope(ALICE.key, **options)  # type: ignore[arg-type] # as they are given
+            with start_work() as work:
+                assert work.projects.scope(ALICE.key, **options) == found  # type: ignore[arg-type] # likewise
+            return set(found.projects)
 
         assert scope() == {mine.id, public.id}
         assert scope(project_id=public.id) == {public.id}

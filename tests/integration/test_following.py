@@ -18,14 +18,16 @@ from adapters.tools.schemas import compile_schema
 from application.caching import Caches, Lifetimes
 from application.conversations.asking import AskQuestion
 from application.conversations.commands import StartConversation
+from application.knowledge.projects import OpenProject
 from application.knowledge.retrieval import Findings, Mode
 from application.ports.knowledge import Scope
 from application.ports.persistence import StorageUnavailable
 from application.ports.tools import Tool
 from application.replies.answering import Pace
 from application.tools import Toolbox
-from domain.agents import Agent, AgentLimits, Agents, KnowledgeScope
+from domain.agents import Agent, AgentLimits, Agents
 from domain.identity import SYSTEM, Principal
+from domain.knowledge import Visibility
 from tests.builders import ALICE, BOB
 from tests.integration.test_generating import World
 from tests.waiting import eventually
@@ -40,9 +42,6 @@ class ForsakenCache(InProcessCache):
 
 class LostIndex:
     """See application.knowledge.retrieval.Retrieval: there are documents, and searching them fails."""
-
-    def scope_for(self, owner: str, knowledge: KnowledgeScope, project_id: UUID | None) -> Scope:
-        return Scope({UUID(int=1): 1})
 
     def find(self, question: str, scope: Scope, *, limit: int) -> Findings:
         raise StorageUnavailable("The index is away.")
@@ -89,8 +88,11 @@ def opened(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Iterator[Callable
             if index is not None:
                 world.container.retrieval.override(providers.Object(index))
 
-        worlds.append(World(monkeypatch, data_dir, prepare))
-        return worlds[-1]
+        worlds.append(world := World(monkeypatch, data_dir, prepare))
+        if index is not None:
+            project = OpenProject(principal=SYSTEM, key="library", name="Library", visibility=Visibility.PUBLIC)
+            world.app.projects.open(project)
+        return world
 
     yield open_with
     for world in worlds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +10,8 @@ from sqlalchemy import ColumnElement, and_, case, delete, exists, func, insert, 
 
 from adapters.sql.knowledge_tables import document_contents, documents, jobs, map_knowledge, projects
 from adapters.sql.repositories import Kept, authorised
+from adapters.sql.scopes import scope
+from application.ports.knowledge import Scope
 from domain.errors import Forbidden, NotFound
 from domain.identity import Principal
 from domain.jobs import LIVE, PATIENT, Job, JobStatus
@@ -39,6 +41,9 @@ class SqlProjects:
         if project.deletion_id is not None:
             raise NotFound("project", project_id)
         return project
+
+    def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:
+        return scope(self._kept.connection, owner, project_id, keys)
 
     def keyed(self, owner: str, key: str) -> Project | None:
         self._take_turns(owner)

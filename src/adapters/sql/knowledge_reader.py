@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, select, true
 
 from adapters.sql.activity import by_code_point
 from adapters.sql.engine import Database
 from adapters.sql.knowledge_tables import document_contents, documents, jobs, projects
+from adapters.sql.scopes import is_visible, scope
 from adapters.sql.tables import deletions
 from application.documents import document_of_project, page_document, project_document
 from application.ports.knowledge import Scope
@@ -30,7 +31,7 @@ class SqlKnowledgeReader:
         self._database = database
 
     def projects(self, principal: Principal, page: Page, *, visible: bool = False) -> Document:
-        those = _is_visible(principal.key) if visible else projects.c.owner == principal.key
+        those = is_visible(principal.key) if visible else projects.c.owner == principal.key
         with self._database.reading() as connection:
             total, found = _part(connection, projects, and_(those, projects.c.deletion_id.is_(None)), page)
             return _paged(_projects(connection, found, principal.key), total, page)
@@ -83,18 +84,8 @@ class SqlKnowledgeReader:
             return _documents(connection, [found])[0], content
 
     def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:
-        those = and_(_is_visible(owner), projects.c.deletion_id.is_(None))
-        if project_id is not None:
-            those = and_(those, projects.c.id == project_id)
-        if keys is not None:
-            those = and_(those, projects.c.key.in_(sorted(keys)))
         with self._database.glancing() as connection:
-            found = connection.execute(select(projects.c.id, projects.c.content_version).where(those)).all()
-        return Scope({row.id: row.content_version for row in found})
-
-
-def _is_visible(owner: str) -> ColumnElement[bool]:
-    return or_(projects.c.visibility == Visibility.PUBLIC, projects.c.owner == owner)
+            return scope(connection, owner, project_id, keys)
 
 
 def _deleted(table: Table, deleted: bool) -> ColumnElement[bool]:

@@ -18,7 +18,7 @@ from uuid import UUID
 from application.caching import Caches, Region, key_of
 from application.knowledge import ranking
 from application.knowledge.ranking import Ranked, TermsOf
-from application.ports.knowledge import Embedder, EmbeddingError, Found, KnowledgeReader, PassageIndex, Scope
+from application.ports.knowledge import Embedder, EmbeddingError, Found, KnowledgeReader, PassageIndex, Projects, Scope
 from application.ports.language import Passage
 from domain.agents import KnowledgeScope
 from domain.errors import Conflict
@@ -79,10 +79,8 @@ class Retrieval:
     _state: _State = field(default_factory=_State, repr=False)
 
     def scope_for(self, owner: str, knowledge: KnowledgeScope, project_id: UUID | None) -> Scope:
-        """What an owner's question to an agent of such knowledge is answered from, in one project or all."""
-        if knowledge.is_empty:
-            return Scope({})
-        return self.knowledge.scope(owner, project_id=project_id, keys=knowledge.projects)
+        """See `scope_for`."""
+        return scope_for(self.knowledge, owner, knowledge, project_id)
 
     def search(self, question: str, scope: Scope, *, limit: int, mode: Mode = Mode.HYBRID) -> Sequence[Passage]:
         """The passages that bear on `question`, best first; none when nothing does. See `find`."""
@@ -176,6 +174,15 @@ class Retrieval:
                 state.logged_at = now
         if is_news:
             log.warning("questions cannot be embedded, passages are found by their words alone: %s", failure.message)
+
+
+def scope_for(
+    known: KnowledgeReader | Projects, owner: str, knowledge: KnowledgeScope, project_id: UUID | None
+) -> Scope:
+    """What an owner's question to an agent of such knowledge is answered from, in one project or all."""
+    if knowledge.is_empty:
+        return Scope({})
+    return known.scope(owner, project_id=project_id, keys=knowledge.projects)
 
 
 def _packed(vector: Sequence[float]) -> str:

@@ -34,6 +34,10 @@ class Projects(Protocol):
         """The undeleted one that an owner calls so, not locked; keeps others from calling theirs so meanwhile."""
         ...
 
+    def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:
+        """See KnowledgeReader."""
+        ...
+
     def count(self, owner: str) -> int:
         """How many undeleted projects `owner` has; keeps others from opening more until the transaction ends."""
         ...

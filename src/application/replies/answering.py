@@ -14,7 +14,7 @@ from application.knowledge.retrieval import Retrieval
 from application.ports.intents import IntentClassifier
 from application.ports.knowledge import Scope
 from application.ports.language import LanguageModel, ModelError, ModelStream, Passage, Prompt, ToolCall, Turn
-from application.ports.persistence import Document, StartWork, StorageUnavailable
+from application.ports.persistence import Document, StartWork
 from application.ports.runtime import Now, ReplyLog, Signals
 from application.ports.tools import ToolContext, ToolFailure
 from application.replies.answers import Answers, FollowedReply, is_reusable, reused
@@ -88,12 +88,13 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be answered, by whom, until when (on the monotonic clock)."""
+    """What is to be answered, by whom, from what, until when (on the monotonic clock)."""
 
     reply: Reply
     agent: Agent
     history: Sequence[Message]
     context: Mapping[str, object]
+    scope: Scope
     deadline: float
 
     @property
@@ -145,7 +146,7 @@ class Answering:
         self._voice = voice
         self._task = task
         tokens = task.agent.limits.passage_tokens or desk.limits.passage_tokens
-        self._grounding = Grounding(desk.retrieval, self._scope(), tokens)
+        self._grounding = Grounding(desk.retrieval, task.scope, tokens)
         self._lacks_passages = False
         self.sources: list[Document] = []
         self.tool_calls: list[Document] = []
@@ -183,14 +184,6 @@ class Answering:
             tool_calls=self.tool_calls or None,
             metadata={**self.metadata, **outcome.metadata},
         )
-
-    def _scope(self) -> Scope:
-        task = self._task
-        try:
-            return self._desk.retrieval.scope_for(task.reply.owner, task.agent.knowledge, task.reply.project_id)
-        except StorageUnavailable as away:
-            log.warning("reply %s: answering without passages: %s", task.reply.id, away)
-            return Scope({})
 
     def _repeat(self, kept: Document) -> Outcome:
         """Say what was said to this question before."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
+from application.knowledge.retrieval import scope_for
 from application.ports.intents import Intent, IntentClassifier
 from application.ports.language import ModelError, ModelStream
 from application.ports.persistence import Checkpoint, ConcurrentChange, Document, Saved, StorageUnavailable
@@ -125,7 +126,7 @@ class Attempt:
         return times
 
     def _claim(self, started: float) -> Task:
-        """Become the owner: the reply, what it answers, and the context of its session.
+        """Become the owner: the reply, what it answers from what, and the context of its session.
 
         Raises Conflict when somebody else is or was.
         """
@@ -141,13 +142,15 @@ class Attempt:
                 limit=agent.limits.history or desk.limits.history,
             )
             session = work.sessions.peek(reply.session_id) if reply.session_id is not None else None
+            # On this connection: two hundred replies at once would all wait a second time for one.
+            scope = scope_for(work.projects, reply.owner, agent.knowledge, reply.project_id)
             work.commit()
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
         beginning = {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts}
         self._record.begin(epoch=reply.epoch, first_seq=first_seq, started=beginning)
         deadline = started + (agent.limits.timeout or desk.pace.timeout)
-        return Task(reply, agent, history, session.context if session is not None else {}, deadline)
+        return Task(reply, agent, history, session.context if session is not None else {}, scope, deadline)
 
     def tell(self, event: str, data: Document) -> None:
         """See Voice."""
