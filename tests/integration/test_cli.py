@@ -27,7 +27,7 @@ def test_a_deleted_room_is_listed_and_restored(parley: ParleyProcess, visitor: C
     restored = run(parley, "rooms", "restore", room)
 
     line = next(line for line in deleted.splitlines() if room in line)
-    assert re.search(r"visitor:\S+ +Lost and found +0 +0 +\d{4}-\d\d-\d\d \d\d:\d\d", line)
+    assert re.search(r"visitor:\S+ +Lost and found +1 +2 +\d{4}-\d\d-\d\d \d\d:\d\d", line)
     assert "Restored the room 'Lost and found'" in restored
     assert visitor.data("GET", f"/rooms/{room}")["message_count"] == 2
 
@@ -97,8 +97,11 @@ def test_the_doctor_names_every_part_that_does_not(data_dir: Path) -> None:
     sick = cli("doctor", PARLEY_DATA_DIR=data_dir, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
 
     assert sick.returncode == 1
-    assert re.search(r"^ *schema +failed +The database is at revision none", sick.stdout, re.MULTILINE)
-    assert re.search(r"^ *model +failed +The model's server cannot be reached", sick.stdout, re.MULTILINE)
+    assert re.search(
+        r"^schema +failed +There is no database .*parley\.db yet\. Run: parley migrate$", sick.stdout, re.MULTILINE
+    )
+    assert re.search(r"^model +failed +The model's server cannot be reached", sick.stdout, re.MULTILINE)
+    assert list(data_dir.iterdir()) == []
     assert "Traceback" not in sick.stdout + sick.stderr
 
 
@@ -113,7 +116,7 @@ def test_a_command_in_the_wrong_place_makes_nothing_there(data_dir: Path, argume
 
 def test_migrating_goes_up_and_down(data_dir: Path) -> None:
     up = cli("migrate", PARLEY_DATA_DIR=data_dir)
-    down = cli("migrate", "--down-to", "base", PARLEY_DATA_DIR=data_dir)
+    down = cli("migrate", "--down-to", "base", "--yes", PARLEY_DATA_DIR=data_dir)
     nowhere = cli("migrate", "--to", "nowhere", PARLEY_DATA_DIR=data_dir)
 
     assert up.stdout == "The database is at revision 0005.\n"

@@ -2,331 +2,154 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
-from entrypoints.cli.knowledge import knowledge, projects
-from entrypoints.cli.opening import application as _application
-from entrypoints.cli.opening import container as _container
+from entrypoints.cli.caches import cache
+from entrypoints.cli.conversations import conversations
+from entrypoints.cli.explaining import FROM_HERE, Topics
+from entrypoints.cli.exporting import export, import_
+from entrypoints.cli.exporting import export, import_
+from entrypoints.cli.installation import doctor, migrate, settings, status
+from entrypoints.cli.jobs import job_analyses, jobs
+from entrypoints.cli.knowledge import documents, knowledge, projects
+from entrypoints.cli.people import sessions, token, visitors
+from entrypoints.cli.projections import projections
+from entrypoints.cli.replies import replies
+from entrypoints.cli.retention import cleanup, erase, scheduler
+from entrypoints.cli.retention import cleanup, erase, scheduler
+from entrypoints.cli.rooms import rooms
+from entrypoints.cli.running import serve, worker
+from entrypoints.cli.shells import completion
+from entrypoints.cli.telling import complain
 
 if TYPE_CHECKING:
-    from application.caching import Caches
-    from application.facade import ReadModelTools
-    from application.projections import Advance
+    from collections.abc import Sequence
 
 _REFUSED = 1
 _MISCONFIGURED = 2
 _AWAY = 3
+_INTERRUPTED = 130
+_NOBODY_READS = 141
+
+
+@click.group(cls=Topics, context_settings=FROM_HERE)
+@click.version_option(package_name="parley")
+def parley() -> None:
+    """Parley, a self-hosted chat backend.
+
+    Settings come from the environment: give a command the ones of the server, PARLEY_DATA_DIR above all. Ids are
+    UUIDs, as the API and every list show them; times are in UTC. With --json, a command prints one JSON document.
+    What a command says beside its result goes to standard error.
+    """
+
+
+parley.add_topic("Run it", serve, worker, scheduler, migrate)
+parley.add_topic("See how it is", doctor, status, settings)
+parley.add_topic("Histories", rooms, conversations, replies, export, import_)
+parley.add_topic("Files", export, import_)
+parley.add_topic("Knowledge", knowledge, documents, projects, jobs, job_analyses)
+parley.add_topic("People", visitors, sessions, token)
+parley.add_topic("Upkeep", cache, projections, cleanup, erase, scheduler)
+parley.add_topic("Your shell", completion)
 
 
 def main() -> None:
-    """The console script.
-
-    Exits with 0, with 1 when something was refused or failed, with 2 for wrong usage or settings, and with
-    3 when a server does not answer, where trying again later helps.
-    """
+    """The console script; see `explaining.EXITS` for what it exits with."""
     # Before anything else is imported, for what was imported before cannot be patched any more.
     if sys.argv[1:2] in (["serve"], ["worker"]):
         from gevent import monkey
 
         monkey.patch_all()
+    _prepare_output()
+    if "_PARLEY_COMPLETE" in os.environ:
+        parley(prog_name="parley")  # Click answers the shell.
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments say: the exit code."""
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _let_nobody_read()
+        return _NOBODY_READS
+    except OSError as error:  # The disk that the output goes to is full; what else can go wrong was told before.
+        with suppress(OSError):
+            complain(f"Error: {error}")
+        _let_nobody_read()
+        return _REFUSED
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        with parley.make_context("parley", list(arguments)) as context:
+            parley.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.UsageError as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except click.ClickException as refusal:
+        complain(f"Error: {refusal.format_message()}")
+        return refusal.exit_code
+    except (KeyboardInterrupt, click.Abort) as stop:
+        complain(f"Interrupted. {stop}".strip())
+        return _INTERRUPTED
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        complain(f"Error: {_reason(error)}")
+        return code
+    return 0
+
+
+def _code_of(error: Exception) -> int | None:
+    """What a failure that was foreseen is exited with."""
     from application.ports.runtime import Misconfigured
     from domain.errors import ParleyError, Unavailable
     from entrypoints.settings import SettingError
 
-    try:
-        parley(prog_name="parley")
-    except SettingError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(_MISCONFIGURED)
-    except Misconfigured as error:
-        click.echo(f"Error: {error.message}", err=True)
-        sys.exit(_MISCONFIGURED)
-    except ParleyError as error:
-        click.echo(f"Error: {error.message}", err=True)
-        sys.exit(_AWAY if isinstance(error, Unavailable) else _REFUSED)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="parley")
-def parley() -> None:
-    """Parley, a self-hosted chat backend. Settings come from the environment: see docs/settings.md."""
-
-
-parley.add_command(knowledge)
-parley.add_command(projects)
-
-
-@parley.command()
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 1000), help="Web processes.")
-@click.option("--migrate", is_flag=True, help="Bring the database up to date first.")
-def serve(workers: int, migrate: bool) -> None:
-    """Serve the API and the chat page.
-
-    Without PARLEY_REDIS_URL the one web process writes the replies too. With it, `parley worker` does.
-    """
-    from entrypoints.server import serve
-    from entrypoints.settings import Settings
-
-    serve(Settings.from_environment(), workers=workers, migrate=migrate)
-
-
-@parley.command()
-@click.option("--concurrency", type=click.IntRange(1, 10_000), help="Replies at once; else PARLEY_CONCURRENCY.")
-def worker(concurrency: int | None) -> None:
-    """Write replies. Needs PARLEY_REDIS_URL; run as many of these as you like, on any machines."""
-    import dataclasses
-
-    from entrypoints.settings import Settings
-    from entrypoints.worker import work
-
-    settings = Settings.from_environment()
-    work(dataclasses.replace(settings, concurrency=concurrency or settings.concurrency))
-
-
-@parley.command()
-@click.option("--to", "revision", default="head", show_default=True, help="The revision to go forward to.")
-@click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
-def migrate(revision: str, down_to: str | None) -> None:
-    """Bring the database to the revision that this version needs, or to another one."""
-    from entrypoints.starting import require_servers
-
-    container = _container(checked=False, create=True)
-    require_servers(container)
-    schema = container.schema()
-    if down_to is not None:
-        schema.downgrade(down_to)
-    else:
-        schema.upgrade(revision)
-    if schema.current() == schema.head:
-        application = container.application()
-        if application.read_models is not None:
-            application.read_models.prepare()
-        application.projects.seed()
-    click.echo(f"The database is at revision {schema.current() or 'none'}.")
-
-
-@parley.command()
-def doctor() -> None:
-    """Say which parts run and whether each answers; exits with 1 if one does not."""
-    from rich.console import Console
-    from rich.table import Table
-
-    container = _container(checked=False)
-    table = Table("part", "state", "what answers", box=None)
-    healthy = True
-    checks = {"schema": container.schema().require_current, **container.application().parts}
-    for part, check in checks.items():
-        try:
-            answer, state = check() or "up to date", "[green]ok[/]"
-        except Exception as failure:
-            answer, state, healthy = str(failure), "[red]failed[/]", False
-        table.add_row(part, state, str(answer))
-    Console().print(table)
-    if not healthy:
-        sys.exit(_REFUSED)
-
-
-@parley.group()
-def token() -> None:
-    """Tokens that speak for users."""
-
-
-@token.command("issue")
-@click.option("--user", required=True, help="The user's id in your product.")
-@click.option("--role", "roles", multiple=True, help='A role, such as "admin"; may be repeated.')
-@click.option("--hours", default=24, show_default=True, type=click.IntRange(1, 24 * 3650))
-def issue_token(user: str, roles: tuple[str, ...], hours: int) -> None:
-    """Print a token for a user."""
-    from datetime import timedelta
-
-    from domain.identity import Principal, PrincipalKind
-
-    if not 1 <= len(user) <= 200:
-        raise click.BadParameter("must be 1 to 200 characters long", param_hint="--user")
-    principal = Principal(PrincipalKind.USER, user, frozenset(roles))
-    text, _ = _container(checked=False).tokens().issue(principal, timedelta(hours=hours))
-    click.echo(text)
-
-
-@parley.group()
-def rooms() -> None:
-    """Rooms of all principals."""
-
-
-@rooms.command("list")
-@click.option("--owner", help="Only this principal's, for example user:alice or visitor:<id>.")
-@click.option("--deleted", is_flag=True, help="The deleted ones instead.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
-def list_rooms(owner: str | None, deleted: bool, limit: int, offset: int) -> None:
-    """List rooms, the most recently active first."""
-    from datetime import datetime
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from application.ports.queries import Page
-
-    page = Page(limit=limit, offset=offset)
-    found = _application().read.rooms_of(owner, deleted=deleted, page=page)
-    columns = ["id", "owner", "name", "conversations", "messages", "deleted" if deleted else "last active"]
-    table = Table(*columns, box=None)
-    for room in found["items"]:
-        when = datetime.fromisoformat(str(room["deleted_at"] if deleted else room["last_activity_at"]))
-        counts = [str(room["conversation_count"]), str(room["message_count"])]
-        table.add_row(str(room["id"]), room["owner"], room["name"], *counts, f"{when:%Y-%m-%d %H:%M}")
-    console = Console()
-    if not console.is_terminal:
-        console.width = 240
-    console.print(table)
-    console.print(f"{len(found['items'])} of {found['total']}")
-
-
-@rooms.command("restore")
-@click.argument("room_id", type=click.UUID)
-def restore_room(room_id: UUID) -> None:
-    """Bring a deleted room back with what went with it."""
-    from application.rooms.commands import RestoreRoom
-    from domain.identity import SYSTEM
-
-    room = _application().rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
-    click.echo(f"Restored the room {room.name!r} of {room.owner}.")
-
-
-@parley.group()
-def conversations() -> None:
-    """Conversations of all principals."""
-
-
-@conversations.command("restore")
-@click.argument("conversation_id", type=click.UUID)
-def restore_conversation(conversation_id: UUID) -> None:
-    """Bring back a conversation that was deleted by itself."""
-    from application.conversations.commands import RestoreConversation
-    from domain.identity import SYSTEM
-
-    command = RestoreConversation(principal=SYSTEM, conversation_id=conversation_id)
-    conversation = _application().conversations.restore(command)
-    click.echo(f"Restored the conversation {conversation.title!r} of {conversation.owner}.")
-
-
-@parley.group()
-def replies() -> None:
-    """Replies in the making."""
-
-
-@replies.command("reap")
-def reap_replies() -> None:
-    """End or requeue the replies whose process is gone; a running server does this by itself."""
-    reaped = _application().replies.reap()
-    for reply_id, status in reaped:
-        click.echo(f"{reply_id} {status}")
-    click.echo(f"{len(reaped)} reaped.")
-
-
-@parley.group()
-def projections() -> None:
-    """The read models in MongoDB, made from the database."""
-
-
-@projections.command("rebuild")
-@click.option("--from-scratch", is_flag=True, help="Do not go on where an interrupted rebuild left off.")
-def rebuild_projections(from_scratch: bool) -> None:
-    """Write every document anew while the service goes on; can be interrupted and run again."""
-    tools = _read_model_tools()
-    with _progress(tools, "rebuilding") as advance:
-        tools.rebuild(advance, from_scratch=from_scratch)
-    click.echo("The read models hold everything.")
-
-
-@projections.command("verify")
-@click.option("--show", default=20, show_default=True, type=click.IntRange(0), help="How many differences to list.")
-def verify_projections(show: int) -> None:
-    """Compare every document with the database; exits with 1 if any differs."""
-    tools = _read_model_tools()
-    with _progress(tools, "comparing") as advance:
-        differences = tools.verify(advance)
-    tools.models.check()
-    for (model, thing), difference in list(differences.items())[:show]:
-        click.echo(f"{model} {thing}: {difference}")
-    if differences:
-        click.echo(f"{len(differences)} documents differ. Run: parley projections rebuild --from-scratch", err=True)
-        sys.exit(_REFUSED)
-    click.echo("No difference.")
-
-
-@parley.group()
-def cache() -> None:
-    """What is cached in Redis for all processes."""
-
-
-@cache.command("stats")
-def cache_stats() -> None:
-    """Say what is cached, by region, and how often it was found."""
-    from rich.console import Console
-    from rich.table import Table
-
-    caches = _caches()
-    caches.check()
-    report = caches.report()
-    table = Table("region", "entries", "hits", "misses", "found", "kept for", box=None)
-    for name, region in report["regions"].items():
-        found = f"{region['hit_rate']:.1%}" if region["hit_rate"] is not None else "-"
-        kept = f"{region['lifetime']:g} s" if region["lifetime"] else "off"
-        table.add_row(name, str(region["entries"]), str(region["hits"]), str(region["misses"]), found, kept)
-    Console().print(table)
-    click.echo(f"{report['bytes']} bytes in {report['backend']}.")
-
-
-@cache.command("clear")
-@click.option("--region", help="Only this one, such as answers.")
-@click.option("--pattern", help="Only what has such a key: * is any text, ? any one character.")
-def clear_cache(region: str | None, pattern: str | None) -> None:
-    """Forget what is cached: everything, a region, or what fits a pattern."""
-    from application.caching import Region
-
-    regions = [each.value for each in Region]
-    if region is not None and region not in regions:
-        raise click.BadParameter(f"must be one of {', '.join(regions)}", param_hint="--region")
-    cleared = _caches().clear(Region(region) if region is not None else None, pattern)
-    click.echo(f"{cleared} cleared.")
-
-
-def _caches() -> Caches:
-    from entrypoints.settings import SettingError
-
-    container = _container(checked=False)
-    if container.redis() is None:
-        raise SettingError(
-            "PARLEY_REDIS_URL: is not set, so the cache is in the server's own memory, where no command reaches it. "
-            "An admin can ask the server: GET /api/v1/cache/stats/, POST /api/v1/cache/clear/."
-        )
-    return container.caches()
-
-
-def _read_model_tools() -> ReadModelTools:
-    from entrypoints.settings import SettingError
-
-    tools = _application().read_models
-    if tools is None:
-        raise SettingError("PARLEY_MONGO_URL: is not set, so there are no read models.")
-    return tools
-
-
-@contextmanager
-def _progress(tools: ReadModelTools, what: str) -> Iterator[Advance]:
-    """A bar a read model on a terminal, nothing elsewhere."""
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from application.ports.projections import Model
-
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
-        bars = {model: progress.add_task(f"{what} {model}", total=tools.snapshots.count(model)) for model in Model}
-        yield lambda model, done: progress.advance(bars[model], done)
+    if type(error).__module__ == "sqlalchemy.exc":  # It is not as its revision says, or not as we think.
+        return _REFUSED
+    match error:
+        case SettingError() | Misconfigured():
+            return _MISCONFIGURED
+        case Unavailable():
+            return _AWAY
+        case ParleyError():
+            return _REFUSED
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own words in a line, where it is a driver that fails."""
+    original = getattr(error, "orig", None)
+    if original is None:
+        return str(error)
+    return f"The database is not as its revision says: {str(original).strip().splitlines()[0]}. Restore a backup."
+
+
+def _prepare_output() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
+        # PYTHONUNBUFFERED: what a closed pipe has not taken of a write would be lost without a word.
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), encoding=sys.stdout.encoding)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # What its encoding has no sign for is shown as an escape.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _let_nobody_read() -> None:
+    """Keep Python from writing what is left when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())

@@ -12,8 +12,10 @@ from uuid import UUID
 
 import click
 
+from entrypoints.cli.asking import Text, as_json_option, owner_option
+from entrypoints.cli.explaining import Explained
 from entrypoints.cli.opening import application
-from entrypoints.cli.telling import as_json_option, owner_option, principal_of, print_json
+from entrypoints.cli.telling import complain, long_work, plain, print_json, say
 
 if TYPE_CHECKING:
     from application.facade import Application
@@ -23,26 +25,44 @@ _SUFFIXES = frozenset({".txt", ".text", ".log", ".md", ".markdown", ".html", ".h
 """What is read of a folder; a file that is named by itself is read whatever it is called."""
 
 
-@click.command()
+@click.command(
+    cls=Explained,
+    examples=[
+        "parley knowledge ingest path/to/handbook --project handbook --prune",
+        "parley knowledge ingest notes.md --project notes --private --owner user:alice",
+    ],
+    exits={1: "a file could not be read in; the others were"},
+)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--project", "key", default="documents", show_default=True, help="The key of the project they go to.")
+@click.option(
+    "--project",
+    "key",
+    type=Text(200),
+    default="documents",
+    show_default=True,
+    help="The key of the project they go to, which is made if there is none.",
+)
 @click.option("--public/--private", default=True, help="Whom a project answers that is made for them; else it stays.")
 @owner_option(default="system")
 @click.option("--prune", is_flag=True, help="Delete the project's documents that are not among the files.")
 @click.option("--wait/--no-wait", default=True, help="Whether to read them in here and now, or to leave it to workers.")
 @as_json_option
-def ingest(paths: tuple[Path, ...], key: str, public: bool, owner: str, prune: bool, wait: bool, as_json: bool) -> None:
+def ingest(
+    paths: tuple[Path, ...], key: str, public: bool, owner: Principal, prune: bool, wait: bool, as_json: bool
+) -> None:
     """Read files and folders in: what is new or has changed since the last time.
 
     Folders are gone through with all that is in them, hidden files apart. Documents are called after their files,
-    by their paths in the folder. Exits with 1 if any cannot be read; the others are read in all the same.
+    by their paths in the folder. Can be interrupted, and run again to go on. The server may be running.
     """
     from application.knowledge.syncing import EnsureProject
-    from domain.identity import SYSTEM
+    from domain.identity import ADMIN, SYSTEM, Principal, PrincipalKind
     from domain.knowledge import Visibility
 
+    if owner.kind is not PrincipalKind.USER:
+        raise click.BadParameter('a visitor has no projects: it must be user:<id> or "system".', param_hint="--owner")
     files = _files(paths)
-    principal = principal_of(owner)
+    principal = Principal(owner.kind, owner.id, frozenset({ADMIN}))  # With an operator's rights.
     if not public and principal == SYSTEM:
         raise click.UsageError("A private project answers its owner alone: say who that is, by --owner user:<id>.")
     if prune and not files:
@@ -52,8 +72,11 @@ def ingest(paths: tuple[Path, ...], key: str, public: bool, owner: str, prune: b
         EnsureProject(principal=principal, key=key, visibility=Visibility.PUBLIC if public else Visibility.PRIVATE)
     )
     outcome = Outcome(project=project.key)
-    for name, file in _with_progress(files):
-        _put(app, principal, project.id, name, file, wait, outcome)
+    with long_work() as work:
+        advance = work.bar("reading in", len(files))
+        for name, file in files.items():
+            _put(app, principal, project.id, name, file, wait, outcome)
+            advance(1)
     if prune:
         _prune(app, principal, project.id, set(files), outcome)
     _tell(outcome, as_json)
@@ -93,7 +116,7 @@ def _files(paths: Sequence[Path]) -> dict[str, Path]:
         for called, file in _below(path) if path.is_dir() else [(path.name, path)]:
             name = os.fsencode(called).decode(errors="replace")  # Files may be called what is no text.
             if name in found and not found[name].samefile(file):
-                raise click.UsageError(f"Two files would be called {name!r}: {found[name]} and {file}.")
+                raise click.UsageError(f"Two files would be called {name!r}: {plain(found[name])} and {plain(file)}.")
             found[name] = file
     return found
 
@@ -106,18 +129,6 @@ def _below(folder: Path) -> Iterator[tuple[str, Path]]:
             yield inside.as_posix(), file
 
 
-def _with_progress(files: dict[str, Path]) -> Iterator[tuple[str, Path]]:
-    """The files one by one, with a bar on a terminal."""
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not sys.stderr.isatty(), transient=True) as progress:
-        bar = progress.add_task("reading in", total=len(files))
-        for name, file in files.items():
-            yield name, file
-            progress.advance(bar)
-
-
 def _put(
     app: Application, principal: Principal, project_id: UUID, name: str, file: Path, wait: bool, outcome: Outcome
 ) -> None:
@@ -125,7 +136,7 @@ def _put(
     from domain.errors import ParleyError, Unavailable
 
     try:
-        content = file.read_bytes()
+        content = _content(file, app.documents.add.limits.document_bytes)
         putting = PutDocument(principal=principal, project_id=project_id, name=name, content=content)
         document_id, change = app.documents.put(putting)
     except OSError as error:
@@ -139,6 +150,18 @@ def _put(
         changes[change].append(name)
         if wait:
             work_off(app, document_id, outcome)
+
+
+def _content(file: Path, at_most: int) -> bytes:
+    """What is in it; a file that is too large is refused before it fills the memory."""
+    from domain.errors import Invalid
+
+    with file.open("rb") as opened:
+        content = opened.read(at_most + 1)
+        size = max(os.fstat(opened.fileno()).st_size, len(content))
+    if len(content) > at_most:
+        raise Invalid({"file": f"Must be at most {at_most:,} bytes, but has {size:,}."})
+    return content
 
 
 def _note(into: list[dict[str, str]], name: str, code: str, message: str) -> None:
@@ -166,9 +189,9 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         print_json(asdict(outcome))
         return
     for failure in outcome.failed:
-        click.echo(f"{failure['name']}: {failure['message']}", err=True)
+        complain(f"{failure['name']}: {failure['message']}")
     for waiting in outcome.put_off:
-        click.echo(f"{waiting['name']}: {waiting['message']} A running Parley tries it again.", err=True)
+        complain(f"{waiting['name']}: {waiting['message']} A running Parley tries it again.")
     counts: dict[str, Sequence[object]] = {
         "added": outcome.added,
         "replaced": outcome.replaced,
@@ -177,4 +200,4 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         "failed": outcome.failed,
     }
     told = ", ".join(f"{len(those)} {what}" for what, those in counts.items())
-    click.echo(f"Project {outcome.project}: {told}.")
+    say(f"Project {outcome.project}: {told}.")

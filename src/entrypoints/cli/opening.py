@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def application() -> Application:
 def container(*, checked: bool = True, create: bool = False) -> Container:
     """The installation, whose database is at the revision that the code needs if that is to be checked.
 
-    One that is not there yet is made only if `create` says so.
+    What is not there yet (the data folder, the secret, the database's file) is made only if `create` says so.
     """
     from entrypoints.container import Container
     from entrypoints.observability import configure_logging
@@ -29,7 +30,16 @@ def container(*, checked: bool = True, create: bool = False) -> Container:
     configure_logging("WARNING")
     container = Container(settings=settings)
     if checked:
+        schema = container.schema()
+        schema.require_there()
         require_servers(container, patience=0)
-        container.schema().require_current()
-        atexit.register(container.relay().forget_delivered)
+        schema.require_current()
+        atexit.register(_forget_delivered, container)
     return container
+
+
+def _forget_delivered(container: Container) -> None:
+    from domain.errors import ParleyError
+
+    with suppress(ParleyError):  # Then it is delivered once more.
+        container.relay().forget_delivered()

@@ -1,0 +1,58 @@
+"""What the settings are, and where each comes from, without what is secret."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+_SECRET = re.compile(r"(SECRET|API_KEY|TOKEN|PASSWORD)")
+
+_PASSWORD = re.compile(r"(?<=://)([^/:@]*):.*@")
+"""In a URL, up to its last @: one that was not encoded may hold others."""
+
+_IN_A_QUERY = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
+
+_GROUPS = {"limits": "PARLEY_LIMIT_", "rates": "PARLEY_RATE_", "cache_lifetimes": "PARLEY_CACHE_"}
+
+
+def effective() -> list[dict[str, Any]]:
+    """`{name, value, from}` of every setting, in the order of the class; raises SettingError for a wrong one."""
+    from entrypoints.settings import Settings
+
+    settings = Settings.from_environment(create=False)
+    return [
+        {"name": name, "value": _shown(name, value), "from": _origin(name, value)} for name, value in _named(settings)
+    ]
+
+
+def _named(settings: Any) -> Iterator[tuple[str, object]]:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in _GROUPS:
+            for one in fields(value):
+                yield f"{_GROUPS[field.name]}{one.name.upper()}", getattr(value, one.name)
+        else:
+            own = field.name.upper()
+            yield own if own.startswith("OPENAI_") else f"PARLEY_{own}", value
+
+
+def _shown(name: str, value: object) -> str | None:
+    if value is None or value == () or value == "" or value == frozenset():
+        return None
+    if _SECRET.search(name) and not name.endswith("_FILE"):
+        return "(hidden)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, frozenset | tuple | list):
+        return ", ".join(sorted(map(str, value)))
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return _IN_A_QUERY.sub("(hidden)", _PASSWORD.sub(r"\1:(hidden)@", text))
+
+
+def _origin(name: str, value: object) -> str:
+    if os.environ.get(name):
+        return "environment"
+    return "file" if name == "PARLEY_SECRET_KEY" and value else "default"
