@@ -1,0 +1,1 @@
+"""Retention: what is deleted when, what is purged, how every store follows, and the proof of it."""
