@@ -1,0 +1,1 @@
+"""Exports as PDF, through fpdf2."""

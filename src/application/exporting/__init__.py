@@ -1,0 +1,1 @@
+"""Exports: all that there is of something in a file, and back."""
