@@ -1,0 +1,1 @@
+"""Traces over OTLP (https://opentelemetry.io), configured by the standard's own OTEL_* variables."""

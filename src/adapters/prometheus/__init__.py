@@ -1,0 +1,1 @@
+"""Metrics for Prometheus (https://prometheus.io): what is counted, across processes, and how it is shown."""
