@@ -1,0 +1,91 @@
+"""What schemathesis is told of Parley beyond the OpenAPI document. It imports this into a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from itertools import count
+from typing import Any
+
+import schemathesis
+
+_THINGS: dict[str, list[str]] = json.loads(os.environ["PARLEY_THINGS"])
+"""Ids of what there is, by the parameter that takes them."""
+
+_KEYS = count()
+
+_UNSAYABLE = (
+    "Was used before, for another request.",
+    "Send the visitor's token, or come with its cookie.",
+    "There is no agent",
+    "Must not hold whole numbers of more than 64 bits.",
+    "Must be at most 10,240 bytes of JSON",
+    "Must be user: what tools and answers say",
+    "Must hold a text, as parts of the type text.",
+)
+"""How refusals begin that no schema can tell of: they depend on the installation, or on more than one value."""
+
+
+@schemathesis.hook
+def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Three times out of four, ask for something that there is."""
+    for name, value in (path_parameters or {}).items():
+        if name in _THINGS and isinstance(value, str) and len(value) == 36:
+            pick = zlib.crc32(value.encode())
+            if pick % 4:
+                path_parameters[name] = _THINGS[name][pick % len(_THINGS[name])]  # type: ignore[index] # see above
+    return path_parameters
+
+
+@schemathesis.hook
+def map_query(context: Any, query: Any) -> Any:
+    """Name an agent that there is."""
+    return _with_agent(query)
+
+
+@schemathesis.hook
+def map_body(context: Any, body: Any) -> Any:
+    """Name an agent that there is."""
+    return _with_agent(body)
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Have most requests come with keys of their own, so that they take effect; and errors of the AI SDK's as JSON."""
+    if case.path.startswith("/api/chat"):
+        kwargs.setdefault("headers", {})["Accept"] = "application/json"
+    key = (case.headers or {}).get("Idempotency-Key")
+    if isinstance(key, str) and 0 < len(key) < 200 and key.isascii() and next(_KEYS) % 4:
+        case.headers["Idempotency-Key"] = f"{key}-{next(_KEYS)}"
+
+
+@schemathesis.hook
+def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
+    """Whether a request that fits the document, and was refused, ought to have been taken."""
+    if type(failure).__name__ != "RejectedPositiveData":
+        return True
+    fields = response.json()["error"]["details"].get("fields", {})
+    return not all(said[0].startswith(_UNSAYABLE) for said in fields.values())
+
+
+@schemathesis.check
+def error_code_conformance(ctx: Any, response: Any, case: Any) -> None:
+    """A refusal has one of the codes that the document names for its status."""
+    if response.status_code < 400 or case.method.lower() not in case.operation.schema.raw_schema["paths"][case.path]:
+        return
+    document = case.operation.schema.raw_schema
+    told = document["paths"][case.path][case.method.lower()]["responses"].get(str(response.status_code), {})
+    if "$ref" in told:
+        told = document["components"]["responses"][told["$ref"].rpartition("/")[2]]
+    if "x-error-codes" in told and case.path.startswith("/api/v1/"):
+        code = response.json()["error"]["error_code"]
+        assert code in told["x-error-codes"], f"{code} is not among {told['x-error-codes']}"
+
+
+def _with_agent(members: Any) -> Any:
+    if isinstance(members, dict):
+        for name in "agent", "context_type":
+            if isinstance(members.get(name), str):
+                members[name] = "general"
+    return members
