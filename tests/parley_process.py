@@ -30,7 +30,7 @@ _RATES = ("ASK_VISITOR", "SOCKET_MESSAGE", "ROOMS_VISITOR", "VISITORS", "ANALYSE
 COMMON: dict[str, object] = {"PARLEY_CACHE_ANSWERS": 0}
 _SETTINGS = {"PARLEY_OFFLINE_PAUSE": 0} | {f"PARLEY_RATE_{rate}": "none" for rate in _RATES} | COMMON
 
-_PARLEY = str(Path(sys.executable).with_name("parley"))
+PARLEY = str(Path(sys.executable).with_name("parley"))
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -42,7 +42,7 @@ def environment(**settings: object) -> dict[str, str]:
 def cli(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run `parley` with settings."""
     return subprocess.run(
-        [_PARLEY, *arguments],
+        [PARLEY, *arguments],
         env=environment(**settings),
         capture_output=True,
         text=True,
@@ -72,7 +72,7 @@ class Process:
         """Start it, in a process group of its own."""
         limited = ["prlimit", f"--nofile={self.files}:{self.files}"] if self.files is not None else []
         self._process = subprocess.Popen(
-            [*limited, _PARLEY, *self.arguments],
+            [*limited, PARLEY, *self.arguments],
             env=environment(**self.settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

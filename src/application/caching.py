@@ -18,6 +18,7 @@ from uuid import UUID
 from application.ports.caching import Cache, CacheUnavailable, Counts
 from application.ports.persistence import Document
 from application.ports.runtime import NewId
+from application.telemetry import SILENT, Telemetry
 from domain.errors import Invalid
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Caches:
     cache: Cache
     lifetimes: Lifetimes
     new_id: NewId
+    telemetry: Telemetry = SILENT
     _state: _State = field(default_factory=_State, repr=False)
 
     def get(self, region: Region, key: str) -> Any:
@@ -216,6 +218,8 @@ class Caches:
         found = self._looked_up(region, key)
         if self._state.outage is None:
             self._count(region, Counts(hits=1) if found is not None else Counts(misses=1))
+            result = "hit" if found is not None else "miss"
+            self.telemetry.metrics.count("cache_lookups_total", region=region.value, result=result)
         return found
 
     def _looked_up(self, region: Region, key: str) -> tuple[Any] | None:

@@ -16,6 +16,9 @@ from application.conversations.commands import (
     StartConversationHandler,
 )
 from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
+from application.conversations.transcripts import AbandonReplyHandler, AskTranscriptHandler
+from application.exporting.exporting import ExportHandler
+from application.exporting.importing import ImportHandler
 from application.idempotency import Idempotency
 from application.job_analyses.commands import (
     AnalyseJobDescriptionHandler,
@@ -43,9 +46,11 @@ from application.knowledge.seeding import SeedDocumentation
 from application.knowledge.syncing import EnsureProjectHandler, PutDocumentHandler, WorkOffDocument
 from application.ports.job_analyses import JobAnalysisReader
 from application.ports.knowledge import KnowledgeReader
+from application.ports.operations import OperatorReader
 from application.ports.projections import Model, ReadModels, Snapshots
 from application.ports.queries import Reader, SessionReader
 from application.ports.runtime import Tokens, Topics
+from application.ports.telemetry import Backlogs
 from application.projections import RebuildProjections, VerifyProjections
 from application.rates import RateLimits
 from application.relay import Relay
@@ -53,6 +58,12 @@ from application.replies.ending import CancelReplyHandler
 from application.replies.generating import GenerateReply
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
+from application.retention.cleaning import CleanUpHandler
+from application.retention.erasing import ErasePrincipalHandler
+from application.retention.marks import TokensOfTheLiving
+from application.retention.purging import PurgeHandler
+from application.retention.settling import HearPurges, SettleAbandoned
+from application.retention.verifying import VerifyPurges
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
 from application.sessions.asking import AskInSessionHandler
 from application.sessions.commands import (
@@ -67,6 +78,7 @@ from application.sessions.commands import (
     TouchSessionHandler,
 )
 from application.statistics.reading import ReadStatisticsHandler
+from application.telemetry import Telemetry
 from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.agents import Agents
 
@@ -90,6 +102,7 @@ class ConversationCommands:
     delete: DeleteConversationHandler
     restore: RestoreConversationHandler
     ask: AskQuestionHandler
+    ask_transcript: AskTranscriptHandler
     add_messages: AddMessagesHandler
 
 
@@ -168,6 +181,7 @@ class ReplyCommands:
 
     generate: GenerateReply
     cancel: CancelReplyHandler
+    abandon: AbandonReplyHandler
     regenerate: RegenerateReplyHandler
     watch: ReplyWatcher
     sweep: SweepReplies
@@ -181,6 +195,29 @@ class JobAnalysisCommands:
     analyse: AnalyseJobDescriptionHandler
     delete: DeleteJobAnalysisHandler
     restore: RestoreJobAnalysisHandler
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionCommands:
+    """What is removed for good; `settle` is for whoever has the time, `hear` and `erased.look` for every process."""
+
+    clean_up: CleanUpHandler
+    purge: PurgeHandler
+    erase: ErasePrincipalHandler
+    verify: VerifyPurges
+    settle: SettleAbandoned
+    hear: HearPurges
+    erased: TokensOfTheLiving
+    vacuum: Callable[[], None]
+    """Has the database let go of the room that deleted rows took; may take long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """What is written to files, and taken in from them."""
+
+    write: ExportHandler
+    take_in: ImportHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +250,13 @@ class Application:
     documents: DocumentCommands
     jobs: JobCommands
     job_analyses: JobAnalysisCommands
+    exports: Exports
+    retention: RetentionCommands
     read: Reader
     read_sessions: SessionReader
     read_knowledge: KnowledgeReader
     read_job_analyses: JobAnalysisReader
+    read_all: OperatorReader
     retrieval: Retrieval
     statistics: ReadStatisticsHandler
     read_models: ReadModelTools | None
@@ -227,6 +267,8 @@ class Application:
     rates: RateLimits
     caches: Caches
     idempotency: Idempotency
+    telemetry: Telemetry
+    backlogs: Backlogs
     agents: Agents
     parts: Mapping[str, Callable[[], str]]
     """What Parley stands on; each call says in a line what answers, or raises Unavailable."""

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from application.ports.persistence import StartWork, UnitOfWork
 from application.ports.runtime import Now, Queue
+from application.telemetry import SILENT, Telemetry, bound, spawn
 from domain.errors import Conflict, LeaseLost, NotFound, ParleyError, Unavailable
 from domain.jobs import LEASE, Job, JobKind
 
@@ -80,7 +81,7 @@ class Progress:
     @contextmanager
     def telling(self) -> Iterator[None]:
         """Keep the lease while the context is open."""
-        threading.Thread(target=self._keep_telling, name="job-lease", daemon=True).start()
+        spawn(self._keep_telling, name="job-lease")
         try:
             yield
         finally:
@@ -116,6 +117,7 @@ class RunJob:
     start_work: StartWork
     handlers: Mapping[JobKind, JobHandler]
     now: Now
+    telemetry: Telemetry = SILENT
     _running: set[Progress] = field(default_factory=set, repr=False)
 
     def __call__(self, job_id: UUID) -> None:
@@ -155,24 +157,34 @@ class RunJob:
     def _perform(self, job: Job) -> None:
         progress = Progress(self.start_work, job, self.now)
         self._running.add(progress)
+        began = time.monotonic()
+        about = {"job_id": str(job.id), "job_kind": job.kind.value}
+        outcome = "lost"
         try:
-            with progress.telling():
-                self._do(job, progress)
+            with (
+                bound(job_id=job.id, principal=job.owner),
+                self.telemetry.span("job", about, parent=job.traceparent, kind="consumer"),
+                progress.telling(),
+            ):
+                outcome = self._do(job, progress)
         except (LeaseLost, NotFound):
             log.info("job %s is not ours any more", job.id)
         finally:
             self._running.discard(progress)
+            self.telemetry.metrics.count("jobs_total", kind=job.kind.value, outcome=outcome)
+            self.telemetry.metrics.observe("job_seconds", time.monotonic() - began, kind=job.kind.value)
 
-    def _do(self, job: Job, progress: Progress) -> None:
+    def _do(self, job: Job, progress: Progress) -> str:
+        """How it ended: `completed`, `failed` or `retried`."""
         if job.is_hopeless:
-            self._fail(job, "job_abandoned", "This was tried several times, and each time the worker was lost.")
-            return
+            return self._fail(job, "job_abandoned", "This was tried several times, and each time the worker was lost.")
         try:
             write = self.handlers[job.kind](job, progress)
             with self.start_work() as work:
                 write(work)
                 work.jobs.get(job.id).complete(epoch=job.epoch, now=self.now())
                 work.commit()
+            return "completed"
         except LeaseLost:
             raise
         except Unavailable as away:
@@ -180,17 +192,19 @@ class RunJob:
             with self.start_work() as work:
                 work.jobs.get(job.id).retry(away.slug, away.message, epoch=job.epoch, now=self.now())
                 work.commit()
+            return "retried"
         except ParleyError as refusal:
-            self._fail(job, refusal.slug, refusal.message)
+            return self._fail(job, refusal.slug, refusal.message)
         except Exception:
             log.exception("job %s (%s) failed", job.id, job.kind)
-            self._fail(job, "internal_error", "Something went wrong on our side.")
+            return self._fail(job, "internal_error", "Something went wrong on our side.")
 
-    def _fail(self, job: Job, code: str, message: str) -> None:
+    def _fail(self, job: Job, code: str, message: str) -> str:
         with self.start_work() as work:
             self.handlers[job.kind].give_up(work, job, code, message)
             work.jobs.get(job.id).fail(code, message, epoch=job.epoch, now=self.now())
             work.commit()
+        return "failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from types import TracebackType
 from uuid import UUID
 
 from application.ports.runtime import NewId, RateLimiter, RateLimiterUnavailable
+from application.telemetry import SILENT, Telemetry
 from domain.identity import Principal
 from domain.rate_limits import Action, Allowance, Rate, RateExceeded, RateLimitPolicy, subscriber
 
@@ -37,6 +38,7 @@ class RateLimits:
     policy: RateLimitPolicy
     limiter: RateLimiter
     new_id: NewId
+    telemetry: Telemetry = SILENT
     _outage: _Outage = field(default_factory=_Outage, repr=False)
 
     def spending(self, who: Principal | str, *actions: Action) -> Spending:
@@ -59,6 +61,12 @@ class RateLimits:
             for key, (action, rate) in counted.items()
         }
         if not all(allowance.granted for allowance in allowances.values()):
+            for allowance in allowances.values():
+                if not allowance.granted:
+                    principal = kind.value if kind is not None else "address"
+                    self.telemetry.metrics.count(
+                        "rate_limits_hit_total", action=allowance.action.value, principal=principal
+                    )
             raise RateExceeded(list(allowances.values()))
         return Spending(self, spend_id, allowances)
 

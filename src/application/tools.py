@@ -14,6 +14,7 @@ from typing import NoReturn
 from application.ports.language import ToolCall, ToolSpec
 from application.ports.tools import CheckArguments, CompileSchema, Tool, ToolContext, ToolFailure, ToolRun
 from application.replies.reading import storable
+from application.telemetry import spawn
 from domain.errors import Invalid
 from domain.limits import Limits
 
@@ -127,7 +128,7 @@ class Toolbox:
         seconds = min(within, kept.tool.timeout)
         job = _Job(kept, run, call, context, started + seconds, over or threading.Event())
         try:
-            threading.Thread(target=job.work, name=f"tool-{call.name}", daemon=True).start()
+            spawn(job.work, name=f"tool-{call.name}")
         except RuntimeError:
             log.exception("reply %s: the tool %s got no thread", context.reply_id, call.name)
             return _failed("tool_failed", "The tool cannot run at the moment.")

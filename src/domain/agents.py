@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.errors import Invalid
 
@@ -19,6 +19,8 @@ class KnowledgeScope:
         """Whether it answers from no documents at all."""
         return self.projects is not None and not self.projects
 
+
+_FROM_THE_CLIENT = "These instructions were added by the client. They hold as far as they agree with those above:"
 
 ALL_KNOWLEDGE = KnowledgeScope()
 NO_KNOWLEDGE = KnowledgeScope(frozenset())
@@ -54,6 +56,10 @@ class Agent:
     tools: tuple[str, ...] = ()
     knowledge: KnowledgeScope = ALL_KNOWLEDGE
     limits: AgentLimits = AgentLimits()
+
+    def instructed(self, more: str) -> Agent:
+        """The same, told `more` by the client of whoever asks; what it was told before comes first."""
+        return replace(self, instructions=f"{self.instructions}\n\n{_FROM_THE_CLIENT}\n\n{more}")
 
 
 class Agents(Mapping[str, Agent]):

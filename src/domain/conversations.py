@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
@@ -30,6 +31,8 @@ from domain.replies import Reply
 _PREVIEW = 140
 _EXTERNAL_ID = 200
 _TITLE_FROM_QUESTION = 60
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(eq=False, kw_only=True)
@@ -137,22 +140,25 @@ class Conversation(Recorder):
         now: datetime,
         session_id: UUID | None = None,
         project_id: UUID | None = None,
+        metadata: Mapping[str, object] = _NOTHING,
+        instructions: str | None = None,
         taken: tuple[int, int] = (0, 0),
     ) -> tuple[Message, Reply]:
         """Take a question and queue its reply at the position after it.
 
         `live_replies` counts the owner's replies in the making, everywhere; `taken` the messages that other
         branches have at the two positions, if the conversation `retraces` any. A `project_id` is this question's
-        instead of the conversation's. Raises Invalid,
-        Conflict `reply_in_progress`, or Limited `too_many_live_replies`.
+        instead of the conversation's. `metadata` is what its client notes with it, `instructions` what that tells the
+        agent for this answer. Raises Invalid, Conflict `reply_in_progress`, or Limited `too_many_live_replies`.
         """
         text = limits.text("content", content, limits.message)
+        noted = _noted(metadata, instructions, limits)
         answering = agents.named(agent if agent is not None else self.agent).name
         self.require_no_live_reply()
         _require_slot(live_replies, limits)
         if not self.title:
             self.title = _shortened(text, _TITLE_FROM_QUESTION)
-        question = self._question(message_id, text, self.next_position, taken[0], self.head_id, now)
+        question = self._question(message_id, text, noted, self.next_position, taken[0], self.head_id, now)
         return question, self._queue_reply(
             reply_id,
             question.position + 1,
@@ -211,14 +217,18 @@ class Conversation(Recorder):
         agents: Agents,
         limits: Limits,
         now: datetime,
+        metadata: Mapping[str, object] = _NOTHING,
+        instructions: str | None = None,
     ) -> tuple[Message, Reply]:
         """Take another version of a question, on whatever branch it is, and queue its reply: a new branch begins.
 
         What follows the question leaves the history and is kept. `fork` leads to the question, `versions` are
-        those there are, itself included; `taken` counts the messages at its position and at the next one.
-        Raises Invalid, Conflict `not_a_question` or `reply_in_progress`, or Limited `too_many_live_replies`.
+        those there are, itself included; `taken` counts the messages at its position and at the next one. `metadata`
+        and `instructions` are the new version's, see `ask`. Raises Invalid, Conflict `not_a_question` or
+        `reply_in_progress`, or Limited `too_many_live_replies`.
         """
         text = limits.text("content", content, limits.message)
+        noted = _noted(metadata, instructions, limits)
         answering = agents.named(agent if agent is not None else self.agent).name
         if question.role is not Role.USER:
             raise Conflict("not_a_question", "Only a question can be edited.")
@@ -226,7 +236,7 @@ class Conversation(Recorder):
         _require_slot(live_replies, limits)
         entering = fork.path[:-1]
         self._branch_off(fork, entering, (entering[0].id if entering else message_id), now)
-        edited = self._question(message_id, text, question.position, taken[0], question.parent_id, now)
+        edited = self._question(message_id, text, noted, question.position, taken[0], question.parent_id, now)
         for version in (*versions, edited):
             version.alternatives = len(versions)
         return edited, self._queue_reply(
@@ -368,6 +378,15 @@ class Conversation(Recorder):
         """Whether the next question goes where other branches have been."""
         return self.reached is not None and self.next_position <= self.reached
 
+    def is_active(self, since: datetime) -> bool:
+        """Whether there was a sign of life since then, or there is one at this moment."""
+        return self.live_reply_id is not None or max(self.last_activity_at, self.updated_at) >= since
+
+    def require_idle(self, since: datetime) -> None:
+        """Raise Conflict `conversation_active` if there was a sign of life since then."""
+        if self.is_active(since):
+            raise Conflict("conversation_active", "Something has happened in this conversation in the meantime.")
+
     @property
     def final_message_count(self) -> int:
         """How many messages it holds once the reply in the making, if there is one, has ended."""
@@ -400,6 +419,19 @@ class Conversation(Recorder):
         """The first position that an agent sees."""
         return (self.forgotten or {}).get(agent, 1)
 
+    def hold(self, head: Message | None, *, count: int, reached: int | None, now: datetime) -> None:
+        """Be the conversation of messages that come with it from elsewhere, however many; see domain.histories.
+
+        `head` is the last of the `count` messages of the current branch, `reached` as in the class.
+        """
+        self.message_count = count
+        self.reached = reached
+        if head is not None:
+            self.next_position = head.position + 1
+            self._end_with(head)
+        self.record(ConversationStarted(subject_id=self.id, at=now))
+        self.record(HistoryChanged(subject_id=self.id, at=now, from_position=1))
+
     def hand_over(self, owner: str, now: datetime, *, keep_external_id: bool = True) -> None:
         """Become somebody else's, with all its messages; without what a client calls it, if there is one so called."""
         self.owner = owner
@@ -409,7 +441,14 @@ class Conversation(Recorder):
         self.record(HistoryChanged(subject_id=self.id, at=now, from_position=1))
 
     def _question(
-        self, message_id: UUID, text: str, position: int, taken: int, parent_id: UUID | None, now: datetime
+        self,
+        message_id: UUID,
+        text: str,
+        noted: dict[str, Any],
+        position: int,
+        taken: int,
+        parent_id: UUID | None,
+        now: datetime,
     ) -> Message:
         question = Message(
             id=message_id,
@@ -419,6 +458,7 @@ class Conversation(Recorder):
             version=taken + 1,
             role=Role.USER,
             content=text,
+            metadata=noted,
             parent_id=parent_id,
             created_at=now,
         )
@@ -497,6 +537,13 @@ def _last_seen(message: Message, following: Sequence[Message]) -> Iterator[Messa
     while versions := after.get(message.id):
         message = max(versions.values(), key=lambda each: (each.superseded_by not in versions, each.version))
         yield message
+
+
+def _noted(metadata: Mapping[str, object], instructions: str | None, limits: Limits) -> dict[str, Any]:
+    noted: dict[str, Any] = limits.metadata(dict(metadata))
+    if instructions is not None:
+        noted["instructions"] = limits.text("instructions", instructions, limits.added_message)
+    return noted
 
 
 def _require_answer(message: Message) -> None:

@@ -19,6 +19,11 @@ class Subject(StrEnum):
     DOCUMENT = "document"
     JOB_ANALYSIS = "job_analysis"
 
+    @property
+    def words(self) -> str:
+        """The same for people: `job analysis`."""
+        return self.value.replace("_", " ")
+
 
 @dataclass(eq=False, kw_only=True)
 class Deletion:
@@ -26,7 +31,8 @@ class Deletion:
 
     What it took carries its id (`deletion_id`); what another deletion had taken before keeps
     that one's. Messages are covered by their conversation and never readable without it,
-    so a deletion costs the same for ten messages as for a million.
+    so a deletion costs the same for ten messages as for a million. Once a purge of it has begun
+    (`purging_since`), it cannot be undone.
     """
 
     id: UUID
@@ -38,9 +44,21 @@ class Deletion:
     deleted_at: datetime
     document_count: int = 0
     restored_at: datetime | None = None
+    purging_since: datetime | None = None
 
     def restore(self, now: datetime) -> None:
-        """Undo this deletion; raises Conflict `not_deleted` the second time."""
+        """Undo this deletion; raises Conflict `not_deleted` the second time, or `being_purged`."""
         if self.restored_at is not None:
-            raise Conflict("not_deleted", f"This {self.subject} was restored already.")
+            raise Conflict("not_deleted", f"This {self.subject.words} was restored already.")
+        if self.purging_since is not None:
+            raise Conflict(
+                "being_purged", f"This {self.subject.words} is being purged: it cannot be restored any more."
+            )
         self.restored_at = now
+
+    def begin_purge(self, now: datetime) -> None:
+        """Be undone no more: what was taken is removed for good from now on. Raises Conflict `not_deleted`."""
+        if self.restored_at is not None:
+            raise Conflict("not_deleted", f"This {self.subject.words} was restored.")
+        if self.purging_since is None:
+            self.purging_since = now

@@ -49,7 +49,8 @@ class Job(Recorder):
 
     `epoch` is a fencing token: each claim raises it, and whoever writes under an older one is refused. `done` of
     `total` steps are behind it, as far as that is known. `error` is `{code, message}`: why it failed, or why its
-    last try did; it is not tried again before `due_at`.
+    last try did; it is not tried again before `due_at`. `traceparent` is the trace that it was asked for in (W3C
+    Trace Context), if there was one.
     """
 
     id: UUID
@@ -67,6 +68,7 @@ class Job(Recorder):
     total: int = 0
     error: dict[str, str] | None = None
     finished_at: datetime | None = None
+    traceparent: str | None = None
 
     @classmethod
     def queue(cls, *, id: UUID, kind: JobKind, subject_id: UUID, owner: str, now: datetime) -> Job:

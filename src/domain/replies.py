@@ -67,7 +67,7 @@ class Reply(Recorder):
     it is to be grounded in alone. `epoch` is a fencing
     token: each claim raises it, and whoever writes under an older one is refused. `text` is the last checkpoint
     while running. `position` and `version` are the place the finished message takes; that message has the
-    reply's own id.
+    reply's own id. `traceparent` is the trace that it was asked in (W3C Trace Context), if there was one.
 
     `seq_ceiling` bounds the log from above: no owner has ever written an event numbered
     `seq_ceiling` or more. Whoever takes over after the log itself was lost goes on from there,
@@ -99,6 +99,7 @@ class Reply(Recorder):
     sources: list[dict[str, Any]] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    traceparent: str | None = None
 
     @classmethod
     def queue(

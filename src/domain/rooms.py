@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from domain.conversations import Conversation
 from domain.deletions import Deletion
 from domain.errors import Conflict
 from domain.events import Recorder, RoomChanged, RoomDeleted, RoomOpened, RoomRestored
@@ -69,6 +70,11 @@ class Room(Recorder):
             self.metadata = limits.metadata(metadata)
         self.updated_at = now
         self.record(RoomChanged(subject_id=self.id, at=now))
+
+    def require_idle(self, conversations: Sequence[Conversation], since: datetime) -> None:
+        """Raise Conflict `room_active` if it, or one of its conversations, has shown a sign of life since then."""
+        if self.updated_at >= since or any(conversation.is_active(since) for conversation in conversations):
+            raise Conflict("room_active", "Something has happened in this room in the meantime.")
 
     def hand_over(self, owner: str, now: datetime) -> None:
         """Become somebody else's."""

@@ -135,6 +135,7 @@ def upkeep(app: Application) -> dict[str, Chore]:
         "embeddings": (10.0, app.documents.embed_stale),
         "expired sessions": (30.0, app.sessions.close_expired),
         "expired idempotency keys": (600.0, app.idempotency.forget_expired),
+        "purges": (30.0, app.retention.settle),
     }
 
 
@@ -144,7 +145,10 @@ def deliveries(app: Application) -> dict[str, Chore]:
         "relay": (1.0, app.relay),
         "rate limits": (1.0, app.rates.look),
         "cache": (1.0, app.caches.look),
+        "erased visitors": (1.0, app.retention.erased.look),
     }
+    if app.retention.hear.stores:
+        chores["purged"] = (1.0, app.retention.hear)
     if isinstance(app.read, DegradingReader):
         chores["read models"] = (1.0, app.read.look)
     return chores

@@ -22,7 +22,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from application.ports.projections import ReadModelsUnavailable
 from domain.errors import Unavailable
 from entrypoints.background import Chore, Chores, Writing, deliveries, hearing, upkeep
-from entrypoints.container import Container, close
+from entrypoints.container import Container, close, observing
 from entrypoints.http.app import create_app
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
@@ -59,7 +59,7 @@ _TAKE_OVER = 5.0
 
 def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
     """Serve until told to stop. Raises SettingError or ParleyError before anything is served."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     if workers > 1 and settings.redis_url is None:
         raise SettingError("PARLEY_REDIS_URL: more than one web process needs Redis, by which they share the replies.")
     container = Container(settings=settings)
@@ -129,6 +129,8 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._settings = settings
         self._workers = workers
         self._connections = connections
+        # Named after the port, which nobody else has: a server that was killed leaves it to the next.
+        self._counted = observing.clean(settings.data_dir / "metrics" / str(settings.port))
         super().__init__()
 
     def load_config(self) -> None:
@@ -141,6 +143,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "keepalive": 30,
             "graceful_timeout": int(settings.shutdown_grace) + 5,
             "loglevel": "warning",
+            "logger_class": "entrypoints.gunicorn_log.GunicornLog",
             "proc_name": "parley",
             "control_socket_disable": True,
             # What proxies say is believed as far as PARLEY_PROXIES tells (see create_app), and never by gunicorn,
@@ -155,14 +158,15 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> Any:
         """In the worker process, after the fork: connections and threads are made here."""
-        container = Container(settings=self._settings)
+        shown = observing.shown(self._counted)
+        container = Container(settings=self._settings, telemetry=shown.telemetry)
         application = container.application()
         essential = {"database": application.parts["database"]}
         if self._settings.redis_url is None:
             essential["worker"] = container.worker().ping
         sockets = Sockets(int(self._connections * _SOCKETS), each=self._settings.limits.sockets)
         chats = ChatSockets(application, self._settings.limits, self._settings.session_idle)
-        flask = create_app(application, self._settings, container.ids(), essential, sockets, chats)
+        flask = create_app(application, self._settings, container.ids(), essential, sockets, chats, shown.page)
         flask.extensions["parley"] = _Process(container, sockets, chats)
         return flask
 
@@ -193,7 +197,10 @@ class _Process:
         self._watcher = container.watch()
         self._reply_log = container.reply_log()
         self._app = app = container.application()
-        self._chores = Chores(deliveries(app) | {"sockets": (2.0, chats.look)})
+        connections = observing.connections(container.database(), app.telemetry)
+        self._chores = Chores(
+            deliveries(app) | {"sockets": (2.0, chats.look), "database connections": (2.0, connections)}
+        )
         self._hearing = ExitStack()
         self._writing: Writing | None = None
         if self._settings.redis_url is None:
@@ -226,6 +233,8 @@ class _Process:
         with suppress(Exception):
             self._app.relay.forget_delivered()
         self._reply_log.flush(1.0)
+        if (tracer := self._app.telemetry.tracer) is not None:
+            tracer.flush(2.0)
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types

@@ -20,6 +20,7 @@ from marshmallow.validate import Length, OneOf, Range
 from application.caching import Lifetimes
 from domain.limits import Limits
 from domain.rate_limits import Rate, RateLimitPolicy
+from domain.retention import Retention
 from domain.sessions import Lifetime
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -30,6 +31,7 @@ _NOT_OURS = {
     "PARLEY_LIMITS",
     "PARLEY_RATES",
     "PARLEY_CACHE_LIFETIMES",
+    "PARLEY_RETENTION",
 }
 
 _SCHEMES = {
@@ -46,6 +48,11 @@ _ORIGIN = re.compile(
 
 
 _LONGEST_CACHED = 30 * 24 * 3600
+
+_LONGEST_KEPT = 3650
+"""Days."""
+
+_LONGEST_PAUSE = 31 * 24 * 3600.0
 
 
 class SettingError(Exception):
@@ -101,13 +108,23 @@ class Settings:
     concurrency: int
     jobs_concurrency: int
     shutdown_grace: float
+    export_fonts: tuple[Path, ...]
+    export_pdf_messages: int
     skills: str
     intents: str
     log_level: str
+    log_format: str
+    slow_query: float
+    metrics_token: str | None
+    metrics_host: str
+    metrics_port: int | None
+    """Of processes that serve nothing else; None: they show none."""
     limits: Limits
     rates: RateLimitPolicy
     cache_lifetimes: Lifetimes
     cache_bytes: int
+    retention: Retention
+    cleanup_every: float
 
     @property
     def has_model(self) -> bool:
@@ -140,7 +157,7 @@ class Settings:
     def from_environment(cls, *, create: bool = True) -> Settings:
         """The settings of this process; a missing data folder, and a secret in it, are made if `create` says so.
 
-        Raises SettingError, naming the setting.
+        Without it the secret is empty where there is none yet. Raises SettingError, naming the setting.
         """
         env = Env()
         try:
@@ -156,7 +173,8 @@ def _read(env: Env, *, create: bool) -> Settings:
         raise SettingError(
             f"PARLEY_DATA_DIR: there is no folder {data_dir}. Name the server's, or go where it was started."
         )
-    _made(data_dir)
+    if create:
+        _made(data_dir)
     settings = Settings(
         host=env.str("PARLEY_HOST", "127.0.0.1"),
         port=env.int("PARLEY_PORT", 8000, validate=Range(1, 65535)),
@@ -166,7 +184,7 @@ def _read(env: Env, *, create: bool) -> Settings:
         mongo_url=_url(env, "PARLEY_MONGO_URL"),
         redis_url=_url(env, "PARLEY_REDIS_URL"),
         redis_prefix=env.str("PARLEY_REDIS_PREFIX", "parley:", validate=Length(1, 100)),
-        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir),
+        secret_key=env.str("PARLEY_SECRET_KEY", None, validate=Length(min=32)) or _kept_secret(data_dir, create=create),
         secret_key_fallbacks=_secrets(env, "PARLEY_SECRET_KEY_FALLBACKS"),
         jwt_secret=env.str("PARLEY_JWT_SECRET", None, validate=Length(min=32)),
         jwt_secret_fallbacks=_secrets(env, "PARLEY_JWT_SECRET_FALLBACKS"),
@@ -201,13 +219,22 @@ def _read(env: Env, *, create: bool) -> Settings:
         concurrency=env.int("PARLEY_CONCURRENCY", 200, validate=Range(1, 10_000)),
         jobs_concurrency=env.int("PARLEY_JOBS_CONCURRENCY", 2, validate=Range(1, 100)),
         shutdown_grace=env.float("PARLEY_SHUTDOWN_GRACE", 5.0, validate=Range(0, 3600)),
+        export_fonts=_fonts(env),
+        export_pdf_messages=env.int("PARLEY_EXPORT_PDF_MESSAGES", 2_000, validate=Range(1, 1_000_000)),
         skills=env.str("PARLEY_SKILLS", "rules", validate=OneOf(("rules", "model"))),
         intents=env.str("PARLEY_INTENTS", "rules", validate=OneOf(("rules", "model", "off"))),
         log_level=env.str("PARLEY_LOG_LEVEL", "INFO", validate=OneOf(_LEVELS)),
+        log_format=env.str("PARLEY_LOG_FORMAT", "auto", validate=OneOf(("auto", "json", "console"))),
+        slow_query=env.float("PARLEY_SLOW_QUERY", 0.2, validate=Range(0, 3600)),
+        metrics_token=env.str("PARLEY_METRICS_TOKEN", None, validate=Length(min=16)),
+        metrics_host=env.str("PARLEY_METRICS_HOST", "127.0.0.1"),
+        metrics_port=env.int("PARLEY_METRICS_PORT", None, validate=Range(1, 65535)),
         limits=_limits(env),
         rates=_rates(env),
         cache_lifetimes=_cache_lifetimes(env),
         cache_bytes=env.int("PARLEY_CACHE_BYTES", 64 * 1024 * 1024, validate=Range(0, 1024**4)),
+        retention=_retention(env),
+        cleanup_every=env.float("PARLEY_CLEANUP_EVERY", 24 * 3600.0, validate=Range(1, _LONGEST_PAUSE)),
     )
     _refuse_unknown(os.environ)
     _check_sign_in(settings)
@@ -269,6 +296,21 @@ def _cache_name(region: str) -> str:
     return f"PARLEY_CACHE_{region.upper()}"
 
 
+def _retention(env: Env) -> Retention:
+    """`PARLEY_RETENTION_ROOMS` and so on, one for each kind of domain.retention.Retention, in days."""
+    defaults: dict[str, int] = asdict(Retention())
+    return Retention(
+        **{
+            kind: env.int(_retention_name(kind), default, validate=Range(0, _LONGEST_KEPT))
+            for kind, default in defaults.items()
+        }
+    )
+
+
+def _retention_name(kind: str) -> str:
+    return f"PARLEY_RETENTION_{kind.upper()}"
+
+
 def _database_url(env: Env, data_dir: Path) -> str:
     url = _url(env, "PARLEY_DATABASE_URL")
     if url is None:
@@ -315,6 +357,15 @@ def _agents_file(env: Env) -> Path | None:
     if not path.is_file():
         raise SettingError(f"PARLEY_AGENTS_FILE: there is no file {path}.")
     return path
+
+
+def _fonts(env: Env) -> tuple[Path, ...]:
+    """More fonts for PDFs; whether there is one in a file is seen when it is used."""
+    found = tuple(Path(name).resolve() for name in _listed(env, "PARLEY_EXPORT_FONTS"))
+    for path in found:
+        if not path.is_file() or path.suffix.lower() not in (".ttf", ".otf"):
+            raise SettingError(f"PARLEY_EXPORT_FONTS: there is no font file (.ttf, .otf) {path}.")
+    return found
 
 
 def _jwks_url(env: Env) -> str | None:
@@ -377,17 +428,22 @@ def _made(data_dir: Path) -> None:
         raise SettingError(f"PARLEY_DATA_DIR: cannot write to {data_dir}: {error.strerror}.") from None
 
 
-def _kept_secret(data_dir: Path) -> str:
+def _kept_secret(data_dir: Path, *, create: bool) -> str:
     """The secret of this data folder, made on first use and readable by its owner alone."""
     path = data_dir / "secret_key"
     if not path.exists():
+        if not create:
+            return ""
         # Written whole before it has its name: another process may be starting on the same folder.
         with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=".secret_") as file:
             file.write(secrets.token_urlsafe(48))
             file.flush()
             with suppress(FileExistsError):
                 os.link(file.name, path)
-    secret = path.read_text().strip()
+    try:
+        secret = path.read_text().strip()
+    except OSError as error:
+        raise SettingError(f"PARLEY_SECRET_KEY: cannot read {path}: {error.strerror}.") from None
     if len(secret) < 32:
         raise SettingError(f"PARLEY_SECRET_KEY: {path} holds no secret. Remove it, or set the variable.")
     return secret
@@ -398,6 +454,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known |= {_limit_name(bound.name) for bound in fields(Limits)}
     known |= {_rate_name(rate.name) for rate in fields(RateLimitPolicy)}
     known |= {_cache_name(region.name) for region in fields(Lifetimes)}
+    known |= {_retention_name(kind.name) for kind in fields(Retention)}
     for name in environment:
         if name.startswith("PARLEY_") and name not in known:
             raise SettingError(f"{name}: there is no such setting. docs/settings.md lists them.")

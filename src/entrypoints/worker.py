@@ -12,7 +12,8 @@ from contextlib import suppress
 import gevent
 
 from entrypoints.background import Writing, deliveries, hearing, upkeep
-from entrypoints.container import Container
+from entrypoints.container import Container, observing
+from entrypoints.metrics_server import show_metrics
 from entrypoints.observability import configure_logging
 from entrypoints.settings import SettingError, Settings
 from entrypoints.starting import allow_files, require_servers, settle_memory
@@ -24,15 +25,19 @@ def work(settings: Settings) -> None:
     SIGTERM: begin no more, give the replies under way the grace period, then hand over what is left: what
     has said nothing goes back to the queue, the rest ends as interrupted. SIGINT and SIGQUIT: leave no time.
     """
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     if settings.redis_url is None:
         raise SettingError("PARLEY_REDIS_URL: without it the replies are written by `parley serve` itself.")
     allow_files()
-    container = Container(settings=settings)
+    shown = observing.shown(None)
+    container = Container(settings=settings, telemetry=shown.telemetry)
     require_servers(container)
     container.schema().require_current()
     app = container.application()
-    writing = Writing(app, container.worker(), container.jobs_worker(), upkeep(app) | deliveries(app))
+    connections = observing.connections(container.database(), app.telemetry)
+    chores = upkeep(app) | deliveries(app) | {"database connections": (2.0, connections)}
+    writing = Writing(app, container.worker(), container.jobs_worker(), chores)
+    show_metrics(settings, shown.page)
     told = threading.Event()
     at_once = threading.Event()
 
@@ -56,3 +61,5 @@ def work(settings: Settings) -> None:
     with suppress(Exception):
         app.relay.forget_delivered()
     container.reply_log().flush(2.0)
+    if (tracer := app.telemetry.tracer) is not None:
+        tracer.flush(2.0)

@@ -61,6 +61,10 @@ class MemoryReadModels:
         self._require_answer()
         self.is_complete, self._progress = True, {}
 
+    def declare_incomplete(self) -> None:
+        self._require_answer()
+        self.is_complete, self._progress = False, {}
+
     def check(self) -> None:
         self._require_answer()
         if not self.is_complete:

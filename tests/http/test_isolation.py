@@ -28,6 +28,8 @@ from tests.waiting import eventually
 
 _SECRET = "what only Alice may know"
 
+_SAID = [{"role": "user", "parts": [{"type": "text", "text": "What does Alice know?"}]}]
+
 
 @dataclass(frozen=True)
 class Route:
@@ -66,6 +68,14 @@ def public(path: str, body: dict[str, Any] | None = None) -> Route:
 _ROUTES: dict[str, list[Route]] = {
     "agents.list_agents GET": [public("/api/v1/agents")],
     "api-docs.openapi_json GET": [public("/openapi.json")],
+    "ai_sdk.read_chat GET": [public("/api/chat/walk"), public("/api/chat/walk?limit=1")],
+    "ai_sdk.resume_chat GET": [public("/api/chat/walk/stream")],
+    "ai_sdk.send_chat POST": [
+        public("/api/chat", {"id": "walk", "messages": _SAID}),
+        Route("/api/chat", {"id": "room", "room_id": "{room}", "messages": _SAID}),
+        Route("/api/chat", {"id": "project", "project_id": "{project}", "messages": _SAID}),
+    ],
+    "ai_sdk.stop_chat POST": [own("/api/chat/walk/stop")],
     "cache.cache_stats GET": [Route("/api/v1/cache/stats/", admin=True)],
     "cache.clear_cache POST": [Route("/api/v1/cache/clear/", {}, admin=True)],
     "chat.chat POST": [public("/api/v1/chat/", {"question": "What does Alice know?"})],
@@ -101,6 +111,8 @@ _ROUTES: dict[str, list[Route]] = {
     "documents.restore_document POST": [Route("/api/v1/documents/{deleted_document}/restore")],
     "health.healthz GET": [public("/healthz")],
     "health.readyz GET": [public("/readyz")],
+    "health.health GET": [public("/api/health")],
+    "metrics.metrics GET": [public("/metrics")],
     "identity.login POST": [own("/api/v1/login")],
     "identity.logout POST": [public("/api/v1/logout")],
     "identity.me GET": [own("/api/v1/me")],
@@ -216,7 +228,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
         container = Container(settings=Settings.from_environment())
     application, settings = container.application(), container.settings()
     chats = ChatSockets(application, settings.limits, settings.session_idle)
-    app = create_app(application, settings, container.ids(), {}, Sockets(1), chats)
+    app = create_app(application, settings, container.ids(), {}, Sockets(1), chats, lambda samples: b"")
     yield {
         f"{rule.endpoint} {method}"
         for rule in app.url_map.iter_rules()

@@ -23,7 +23,7 @@ _INSTRUCTIONS = [line.split(maxsplit=1) for line in _DOCKERFILE.splitlines() if 
 
 def _services() -> dict[str, str]:
     """The text of each service: what stands two columns in below `services:`."""
-    block = _COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
+    block = _COMPOSE.split("\nservices:\n")[1].split("\nsecrets:\n")[0]
     names_and_texts = re.split(r"^  (\w+):\n", block, flags=re.MULTILINE)[1:]
     return dict(zip(names_and_texts[::2], names_and_texts[1::2], strict=True))
 
@@ -49,10 +49,10 @@ def test_every_setting_is_one_of_parleys(text: str) -> None:
 
 
 def test_every_command_is_one_of_parleys() -> None:
-    commands = re.findall(r"^    command: \[((?:migrate|serve|worker)[^]]*)\]", _COMPOSE, flags=re.MULTILINE)
+    commands = re.findall(r"^    command: \[((?:migrate|serve|worker|scheduler)[^]]*)\]", _COMPOSE, flags=re.MULTILINE)
     commands.append(json.loads(_arguments("CMD")[0]))
 
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         name, *arguments = command if isinstance(command, list) else [w.strip(', "') for w in command.split()]
         with parley.commands[name].make_context(name, arguments) as context:
@@ -94,11 +94,12 @@ def test_the_servers_are_those_of_the_tests(kind: type[Server]) -> None:
     assert f"image: {kind.images[0]}\n" in _COMPOSE
 
 
-def test_only_the_web_can_be_reached_from_outside_and_only_from_this_machine() -> None:
+def test_only_the_web_and_the_dashboard_can_be_reached_and_only_from_this_machine() -> None:
     published = {name for name, text in _services().items() if "ports:" in text}
 
-    assert published == {"web"}
+    assert published == {"web", "grafana"}
     assert "${PUBLISH:-127.0.0.1:8000}:8000" in _services()["web"]
+    assert "${GRAFANA_PUBLISH:-127.0.0.1:3000}:3000" in _services()["grafana"]
 
 
 def test_nothing_is_killed_before_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,12 @@ class InProcessCache:
             self._drop_what_is_over()
             return Holding(Counter(region for region, _ in self._entries), self._size, dict(self._counts))
 
+    def entries(self) -> list[tuple[str, bytes]]:
+        """The regions and keys, as one text, and the values of all entries."""
+        with self._lock:
+            self._drop_what_is_over()
+            return [(f"{region}:{key}", entry.value) for (region, key), entry in self._entries.items()]
+
     def _put(self, place: tuple[str, str], value: bytes, seconds: float) -> None:
         if place in self._entries:
             self._drop(place)

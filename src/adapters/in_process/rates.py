@@ -46,6 +46,20 @@ class InProcessRateLimiter:
                     spends = self._keys[key].spends
                     self._keys[key].spends = deque(spend for spend in spends if spend[1] != spend_id)
 
+    def forget(self, those: Callable[[str], bool]) -> int:
+        """Forget all that was spent by keys: how many keys."""
+        with self._lock:
+            doomed = [key for key in self._keys if those(key)]
+            for key in doomed:
+                del self._keys[key]
+        return len(doomed)
+
+    @property
+    def keys(self) -> list[str]:
+        """Those of which something was spent."""
+        with self._lock:
+            return [key for key, known in self._keys.items() if known.spends]
+
     @property
     def size(self) -> int:
         """How many keys are in memory."""

@@ -18,6 +18,9 @@ _seq = attrgetter("seq")
 _UNWRITTEN = 120.0
 _UNENDED = 24 * 3600.0
 
+_BURIED = 10**15
+"""An epoch above all others: that of a log that was purged."""
+
 _EVENT = 300
 """Bytes that an event takes beside its text."""
 
@@ -78,6 +81,24 @@ class InProcessReplyLog:
             if log.has_ended:
                 too_many -= log.size
                 del self._logs[reply_id]
+
+    def bury(self, reply_id: UUID) -> bool:
+        """Forget a log, so that whoever still writes it is told LeaseLost: whether there was anything in it."""
+        log = self._logs.get(reply_id)
+        if log is None or log.epoch == _BURIED:
+            return False
+        buried = self._logs[reply_id] = _Log()
+        buried.epoch = _BURIED
+        with log.changed:
+            entries, log.entries = log.entries, []  # Whoever watches it has the old one.
+            log.epoch = _BURIED
+            log.changed.notify_all()
+        return bool(entries)
+
+    @property
+    def known(self) -> list[UUID]:
+        """The replies whose logs have something in them."""
+        return [reply_id for reply_id, log in list(self._logs.items()) if log.entries]
 
     def _time_of(self, log: _Log) -> float:
         """Seconds that a log is kept untouched: one that was only waited for not long, one in the making for long."""

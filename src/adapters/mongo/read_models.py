@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,14 @@ SHAPE = 4
 
 _OURS = ("_id", "version", "shape", "owner", "hidden", "document", "words")
 """Names in a stored document; whatever else is there are the snapshot's keys."""
+
+PRESENT: Document = {"buried_at": None}
+"""What is there; see `tombstone`."""
+
+_GRAVES = IndexModel(
+    "buried_at", expireAfterSeconds=24 * 3600, partialFilterExpression={"buried_at": {"$exists": True}}
+)
+"""Longer than anybody takes between reading a snapshot and saving it."""
 
 _DUPLICATE_KEY = 11000
 
@@ -76,15 +85,16 @@ class MongoReadModels:
     def of(self, model: Model, ids: Collection[UUID]) -> Sequence[Snapshot]:
         with self._server.translated():
             return [
-                _snapshot(model, stored) for stored in self._collections[model].find({"_id": {"$in": _strings(ids)}})
+                _snapshot(model, stored)
+                for stored in self._collections[model].find({"_id": {"$in": _strings(ids)}} | PRESENT)
             ]
 
     def holds(self, model: Model, thing: UUID) -> bool:
         with self._server.translated():
-            return self._collections[model].find_one({"_id": str(thing)}, {"_id": True}) is not None
+            return self._collections[model].find_one({"_id": str(thing)} | PRESENT, {"_id": True}) is not None
 
     def ids_after(self, model: Model, after: UUID | None, *, limit: int) -> Sequence[UUID]:
-        wanted = {"_id": {"$gt": str(after)}} if after is not None else {}
+        wanted = PRESENT | ({"_id": {"$gt": str(after)}} if after is not None else {})
         with self._server.translated():
             found = self._collections[model].find(wanted, {"_id": True}).sort("_id", ASCENDING).limit(limit)
             return [UUID(stored["_id"]) for stored in found]
@@ -99,7 +109,7 @@ class MongoReadModels:
         with pymongo.timeout(_INDEX_BUILD), self._server.translated():
             for model, indexes in _INDEXES.items():
                 self._collections[model].create_indexes(
-                    [IndexModel([(key, ASCENDING) for key in keys]) for keys in indexes]
+                    [*(IndexModel([(key, ASCENDING) for key in keys]) for keys in indexes), _GRAVES]
                 )
 
     @property
@@ -116,6 +126,10 @@ class MongoReadModels:
         self._refuse_newer()
         with self._server.translated():
             self._meta.update_one(_STATE, {"$set": {"complete": SHAPE}, "$unset": {"progress": True}}, upsert=True)
+
+    def declare_incomplete(self) -> None:
+        with self._server.translated():
+            self._meta.update_one(_STATE, {"$unset": {"complete": True, "progress": True}})
 
     def check(self) -> None:
         complete = self._refuse_newer()
@@ -177,6 +191,14 @@ class MongoReadModels:
                 raise
             return [snapshots[error["index"]] for error in errors]
         return ()
+
+
+def tombstone(thing: UUID, now: datetime) -> Document:
+    """What stands in a purged thing's place for a day: newer than any snapshot, so that none comes back late.
+
+    It belongs to nobody, and holds nothing; no query finds it.
+    """
+    return {"_id": str(thing), "version": 2**62, "shape": SHAPE, "owner": "", "hidden": None, "buried_at": now}
 
 
 def as_it_was(document: Document) -> Document:

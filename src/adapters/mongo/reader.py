@@ -124,7 +124,7 @@ class MongoReader:
         place = {"conversation_id": True, "position": True, "document.parent_id": True}
         with self._server.translated():
             message = self._messages.find_one({"_id": str(message_id)}, _ACCESS | place)
-            if message is None:
+            if message is None or not message["owner"]:
                 raise NotFound("message", message_id)
             conversation = self._conversations.find_one({"_id": message["conversation_id"]}, _ACCESS)
             _authorised(conversation, "message", message_id, principal)
@@ -243,7 +243,7 @@ class _Owned:
 
 
 def _authorised(found: Document | None, kind: str, wanted: UUID, principal: Principal) -> Document:
-    if found is None:
+    if found is None or not found["owner"]:  # What was purged is nobody's.
         raise NotFound(kind, wanted)
     principal.authorise(_Owned(found["owner"]), kind)
     if found["hidden"]:

@@ -13,6 +13,7 @@ from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError, WaitQueueTimeoutError
 
+from adapters.mongo.slow import SlowCommands
 from application.ports.projections import ReadModelsUnavailable
 from application.ports.runtime import Misconfigured
 
@@ -59,10 +60,11 @@ class MongoServer:
     """A database of a server; nothing is connected before the first call.
 
     The database is the one in the URL's path, else "parley". Messages never hold the password.
-    Raises MongoMisconfigured for what is no URL of MongoDB's.
+    Commands that take longer than `slow` seconds are logged (0: none). Raises MongoMisconfigured for what is no URL
+    of MongoDB's.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, slow: float = 0.0) -> None:
         # The driver's own words are left out: they can quote parts of a password that was not escaped.
         wrong = MongoMisconfigured(
             "This is no URL of a MongoDB database. It should be like mongodb://name:password@host:27017/parley, "
@@ -73,6 +75,8 @@ class MongoServer:
         try:
             given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
             settings = {name: value for name, value in _SETTINGS.items() if name.lower() not in given}
+            if slow:
+                settings["event_listeners"] = [SlowCommands(slow)]
             self._client: MongoClient[dict[str, Any]] = MongoClient(url, connect=False, **settings)
             self.database = self._client.get_default_database("parley")
         except (PyMongoError, ValueError):

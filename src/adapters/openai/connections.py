@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, Self
@@ -67,9 +67,14 @@ class Call:
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
-def abortable_client(limits: httpx2.Limits) -> httpx2.Client:
-    """An HTTP client whose connections `Call.abort` can cut, through the environment's proxies if there are any."""
-    client = httpx2.Client(limits=limits, follow_redirects=True)
+def abortable_client(
+    limits: httpx2.Limits, sends: Callable[[httpx2.Request], None] = lambda request: None
+) -> httpx2.Client:
+    """An HTTP client whose connections `Call.abort` can cut, through the environment's proxies if there are any.
+
+    It calls `sends` with each request.
+    """
+    client = httpx2.Client(limits=limits, follow_redirects=True, event_hooks={"request": [sends]})
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 # httpx offers no way in;
         if isinstance(transport, httpx2.HTTPTransport):  # the tests of a silent model hold this in place
             transport._pool._network_backend = _Backend()  # noqa: SLF001

@@ -14,6 +14,8 @@ import orjson
 from adapters.openai.connections import Call, abortable_client, body_of
 from adapters.openai.tool_calls import ToolCalls, message_of, tools_of
 from application.ports.language import ModelError, Passage, Prompt, ToolCall
+from application.ports.telemetry import Metrics
+from application.telemetry import SILENT
 
 _CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
 
@@ -41,16 +43,24 @@ class OpenAIModel:
     """
 
     def __init__(
-        self, *, api_key: str, base_url: str | None, model: str, retries: int = 2, idle_timeout: float = 30.0
+        self,
+        *,
+        api_key: str,
+        base_url: str | None,
+        model: str,
+        retries: int = 2,
+        idle_timeout: float = 30.0,
+        metrics: Metrics = SILENT.metrics,
     ) -> None:
         self._model = model
+        self._metrics = metrics
         self._client = openai.OpenAI(
             api_key=api_key,
             base_url=base_url,
             max_retries=retries,
             # Whoever reads the stream times it out; this only keeps a connection from being held for ever.
             timeout=httpx2.Timeout(idle_timeout + 5.0, connect=5.0),
-            http_client=abortable_client(_CONNECTIONS),
+            http_client=abortable_client(_CONNECTIONS, self._note),
         )
         # OpenAI's newer models refuse the old name; most compatible servers know no other.
         self._max_tokens = "max_completion_tokens" if self._client.base_url.host == _OPENAI else "max_tokens"
@@ -73,6 +83,11 @@ class OpenAIModel:
     def close(self) -> None:
         """Close the connections that are kept for the next answers."""
         self._client.close()
+
+    def _note(self, request: httpx2.Request) -> None:
+        """Count what the SDK sends once more."""
+        if request.headers.get("x-stainless-retry-count", "0") != "0":
+            self._metrics.count("model_retries_total")
 
     def ping(self) -> str:
         try:

@@ -108,6 +108,18 @@ class RedisCache:
         counts = {each: Counts(numbers.get(f"{each}:hits", 0), numbers.get(f"{each}:misses", 0)) for each in regions}
         return Holding(entries, size, counts)
 
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """The names in Redis and the values of all entries. Raises CacheUnavailable."""
+        with self._server.reaching(CacheUnavailable):
+            for page in self._walk(None, None):
+                names = [name for _, is_entry, name in page if is_entry]
+                values: Any = self._server.client.mget(names) if names else []
+                yield from (
+                    (name.decode(errors="surrogatepass"), value)
+                    for name, value in zip(names, values, strict=True)
+                    if value is not None
+                )
+
     def _walk(self, region: str | None, pattern: str | None) -> Iterator[list[tuple[str, bool, bytes]]]:
         """Pages of entries and claims that fit: the region, whether it is an entry, the name in Redis.
 

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from redis import ConnectionPool, Redis, RedisError, exceptions
 from redis.backoff import NoBackoff
@@ -14,6 +14,7 @@ from redis.connection import BlockingConnectionPool, ConnectionInterface
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
+from adapters.redis.slow import TellingRedis
 from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.wire import Wire
 from application.ports.runtime import Misconfigured
@@ -61,16 +62,16 @@ class RedisTooOld(RedisMisconfigured):
 class RedisServer:
     """A server at a redis://, rediss:// or unix:// URL; nothing is connected before the first call.
 
-    Every key and channel begins with `prefix`. Messages never hold the password. Raises RedisMisconfigured
-    for what is no URL of Redis's.
+    Every key and channel begins with `prefix`. Messages never hold the password. What `client` is asked that takes
+    longer than `slow` seconds is logged (0: nothing). Raises RedisMisconfigured for what is no URL of Redis's.
     """
 
-    def __init__(self, url: str, prefix: str = "parley:") -> None:
+    def __init__(self, url: str, prefix: str = "parley:", *, slow: float = 0.0) -> None:
         self.prefix = prefix
         self._url = url
         try:
             self._unconnected()
-            self._clients = [self._client(_SETTINGS["socket_timeout"])]
+            self._clients = [self._client(_SETTINGS["socket_timeout"], slow)]
         except (TypeError, ValueError, RedisError):
             # Its own words are left out: they can quote parts of a password that was not escaped.
             raise RedisMisconfigured(
@@ -140,11 +141,14 @@ class RedisServer:
     def _unconnected(self) -> ConnectionInterface:
         return ConnectionPool.from_url(self._url, **_SETTINGS).make_connection()
 
-    def _client(self, timeout: float) -> Redis:
+    def _client(self, timeout: float, slow: float = 0.0) -> Redis:
         settings = _SETTINGS | {"socket_timeout": timeout}
-        return Redis.from_pool(
-            BlockingConnectionPool.from_url(self._url, max_connections=_POOL, timeout=timeout, **settings)
-        )
+        pool = BlockingConnectionPool.from_url(self._url, max_connections=_POOL, timeout=timeout, **settings)
+        if not slow:
+            return Redis.from_pool(pool)
+        client = cast(TellingRedis, TellingRedis.from_pool(pool))
+        client.slow = slow
+        return client
 
     def _version(self) -> str:
         with self.reaching():

@@ -80,6 +80,24 @@ return 1
 """
 )
 
+BURIED = 10**15
+"""An epoch above all others. A log that was purged holds one entry of it, so that nobody can write it again."""
+
+BURY = """
+-- KEYS: logs. ARGV: the epoch above all others, ms that it stands. Answers how many logs were there.
+local found = 0
+for _, key in ipairs(KEYS) do
+  local top = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  if top and top[1] ~= ARGV[1] .. '-1' then
+    found = found + 1
+    redis.call('DEL', key)
+    redis.call('XADD', key, ARGV[1] .. '-1', 'opened', '', 'events', 0)
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
+return found
+"""
+
 
 def key_of(prefix: str, reply_id: UUID) -> bytes:
     """The stream and the channel; in a cluster the braces say where they are."""

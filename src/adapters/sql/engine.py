@@ -12,7 +12,9 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.pool import QueuePool
 
+from adapters.sql.slow import tell_slow_statements
 from application.ports.persistence import ConcurrentChange, StorageUnavailable
 from application.ports.runtime import Misconfigured, OwnerLock
 
@@ -68,6 +70,15 @@ class Database(ABC):
     def owner_lock(self) -> OwnerLock:
         """The lock of the one process that writes replies, where the queue is in that process."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is something to connect to: a file that is not there would be made by whoever looks into it."""
+        return True
+
+    @abstractmethod
+    def cleanup_lock(self) -> OwnerLock:
+        """The lock of the one process that cleans up."""
+
     @abstractmethod
     def ping(self) -> str:
         """One line on the database; raises StorageUnavailable when it does not answer, or is not the one we opened."""
@@ -76,21 +87,33 @@ class Database(ABC):
     def require(self) -> None:
         """Raise StorageUnavailable when the server does not answer, Misconfigured when no waiting will help."""
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use, and how many are open and at rest."""
+        pool = self.engine.pool
+        return (pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else (0, 0)
+
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
 
 
-def open_database(url: str, *, pool: int = 10) -> Database:
-    """The database at a SQLite or PostgreSQL URL; nothing is connected yet. `pool` connections are kept open."""
+def open_database(url: str, *, pool: int = 10, slow: float = 0.0) -> Database:
+    """The database at a SQLite or PostgreSQL URL; nothing is connected yet. `pool` connections are kept open.
+
+    Statements that take longer than `slow` seconds are logged (0: none).
+    """
     # Imported here, so that an installation on SQLite does not load PostgreSQL's driver.
     if url.startswith("sqlite:"):
         from adapters.sql.sqlite import SqliteDatabase
 
-        return SqliteDatabase(url)
+        database: Database = SqliteDatabase(url)
+        tell_slow_statements(database.engine, "sqlite", slow)
+        return database
     from adapters.sql.postgres import PostgresDatabase
 
-    return PostgresDatabase(url, pool=pool)
+    database = PostgresDatabase(url, pool=pool)
+    tell_slow_statements(database.engine, "postgresql", slow)
+    return database
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from sqlalchemy.orm import configure_mappers
 from sqlalchemy.types import TypeEngine
 
 from adapters.sql.tables import Number, UtcDateTime, mappers, metadata, refers_to, words
+from application.telemetry import traceparent
 from domain.job_analyses import AnalysisStatus, JobAnalysis
 from domain.jobs import LIVE, Job, JobKind, JobStatus
 from domain.knowledge import Document, DocumentStatus, Project, Visibility
@@ -169,6 +170,7 @@ jobs = Table(
     Column("error", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    Column("traceparent", String(55), default=traceparent),
     Index("ix_jobs_live", "due_at", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index(None, "subject_id"),
 )

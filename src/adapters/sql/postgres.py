@@ -39,6 +39,7 @@ _IDLE = 2.0
 
 _MIGRATIONS = 0x70_61_72_6C_65_79
 _OWNER = _MIGRATIONS + 1
+_CLEANUP = _MIGRATIONS + 2
 """Keys of advisory locks: "parley" in ASCII, and the next."""
 
 _TAKE_TURNS = text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))")
@@ -88,7 +89,19 @@ class PostgresDatabase(Database):
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
 
     def owner_lock(self) -> OwnerLock:
-        return _AdvisoryLock(self.engine)
+        return _AdvisoryLock(self.engine, _OWNER)
+
+    def cleanup_lock(self) -> OwnerLock:
+        return _AdvisoryLock(self.engine, _CLEANUP)
+
+    def vacuum(self) -> None:
+        """Have the room of deleted rows overwritten or reused, beside whatever goes on. Takes its time."""
+        with self.at_once() as connection:
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            try:
+                connection.exec_driver_sql("VACUUM (INDEX_CLEANUP ON)")
+            finally:
+                connection.exec_driver_sql("RESET statement_timeout")
 
     def ping(self) -> str:
         with self.at_once() as connection:
@@ -127,8 +140,9 @@ class _AdvisoryLock:
 
     is_certain = False
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, key: int) -> None:
         self._engine = engine
+        self._key = key
         self._connection: Connection | None = None
 
     def acquire(self, timeout: float) -> bool:
@@ -136,7 +150,7 @@ class _AdvisoryLock:
         with translated():
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             try:
-                while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _OWNER}):
+                while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}):
                     if time.monotonic() >= deadline:
                         connection.close()
                         return False
@@ -155,7 +169,7 @@ class _AdvisoryLock:
         except DBAPIError:
             self.release()
         if self._connection is None and not self.acquire(0):
-            raise Conflict("owner_lost", "Another Parley writes the replies of this database.")
+            raise Conflict("owner_lost", "Another Parley does this for the database.")
 
     def release(self) -> None:
         if self._connection is not None:

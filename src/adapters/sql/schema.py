@@ -63,8 +63,14 @@ class Schema:
         with translated(), _revision_named(revision):
             command.downgrade(self._config, revision)
 
+    def require_there(self) -> None:
+        """Raise SchemaMismatch where there is no database at all; nothing is made by asking."""
+        if not self._database.is_there:
+            raise SchemaMismatch(f"There is no database {self._database.name} yet. Run: parley migrate")
+
     def require_current(self) -> None:
         """Raise SchemaMismatch unless the database is just what the code needs."""
+        self.require_there()
         self._refuse_newer()
         current = self.current()
         if current != self.head:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from sqlite3 import Error as DriverError
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -67,6 +68,19 @@ class SqliteDatabase(Database):
             yield connection
             connection.commit()
 
+    @contextmanager
+    def alone(self) -> Iterator[Any]:
+        """The driver's own connection, outside of any transaction, while nobody else in this process writes."""
+        if not self._turn.acquire(timeout=_PATIENCE):
+            raise StorageUnavailable("The database is busy: other writes take too long.")
+        try:
+            with translated(), self.engine.connect() as connection:
+                yield connection.connection.driver_connection
+        except DriverError as failure:
+            raise StorageUnavailable(f"The database does not answer: {failure}") from failure
+        finally:
+            self._turn.release()
+
     def glancing(self) -> AbstractContextManager[Connection]:
         return self.reading()
 
@@ -78,6 +92,13 @@ class SqliteDatabase(Database):
 
     def owner_lock(self) -> OwnerLock:
         return _FileLock(f"{self.file}.owner")
+
+    def cleanup_lock(self) -> OwnerLock:
+        return _FileLock(f"{self.file}.cleanup")
+
+    @property
+    def is_there(self) -> bool:
+        return Path(self.file).exists()
 
     @property
     def file(self) -> str:
@@ -168,7 +189,10 @@ def _engine(url: str) -> Engine:
         # WAL lets readers go on beside the writer. NORMAL loses nothing when the process dies;
         # a power cut may take the last transactions, never the file.
         # Only the first connection ever changes the journal's mode, and may have to wait for another process then.
-        settings = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY")
+        # What is deleted is overwritten.
+        settings = (
+            "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON"
+        )  # fmt: skip
         patience = f"busy_timeout={_PATIENCE * 1000:.0f}"
         for pragma in (patience, *settings, f"busy_timeout={_BUSY_TIMEOUT * 1000:.0f}"):
             connection.execute(f"PRAGMA {pragma}")

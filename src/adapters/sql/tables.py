@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import configure_mappers, registry
 
+from application.telemetry import traceparent
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.messages import Message, Role
@@ -86,6 +87,14 @@ _OPEN = text("closed_at IS NULL")
 
 _NAMED = text("external_id IS NOT NULL")
 
+_STANDING = text("restored_at IS NULL")
+
+_DELETED = text("deletion_id IS NOT NULL")
+
+_UNSETTLED = text("settled_at IS NULL")
+
+_MARKED = text("mark IS NOT NULL")
+
 visitors = Table(
     "visitors",
     metadata,
@@ -107,7 +116,9 @@ deletions = Table(
     Column("document_count", Integer, nullable=False, server_default="0"),
     Column("deleted_at", UtcDateTime, nullable=False),
     Column("restored_at", UtcDateTime),
+    Column("purging_since", UtcDateTime),
     Index(None, "subject_id"),
+    Index("ix_deletions_standing", "deleted_at", sqlite_where=_STANDING, postgresql_where=_STANDING),
 )
 
 rooms = Table(
@@ -122,6 +133,7 @@ rooms = Table(
     Column("deletion_id", refers_to("deletions.id")),
     Column("version", Integer, nullable=False),
     Index(None, "owner", "deletion_id"),
+    Index("ix_rooms_deleted", "deletion_id", sqlite_where=_DELETED, postgresql_where=_DELETED),
 )
 
 conversations = Table(
@@ -218,6 +230,8 @@ replies = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("traceparent", String(55), default=traceparent),
+    Index(None, "conversation_id"),
     Index("uq_replies_one_live", "conversation_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_replies_live_owner", "owner", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_replies_live_status", "status", "created_at", sqlite_where=_LIVE, postgresql_where=_LIVE),
@@ -246,6 +260,8 @@ sessions = Table(
     CheckConstraint("rating BETWEEN 1 AND 5", name="rating_1_to_5"),
     Index("uq_sessions_one_open", "owner", "binding", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index(None, "owner", "created_at"),
+    Index(None, "room_id"),
+    Index(None, "conversation_id"),
     Index("ix_sessions_open_expiry", "expires_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
@@ -266,9 +282,9 @@ transcripts = Table(
     metadata,
     Column("owner", String(220), primary_key=True),
     Column("digest", String(64), primary_key=True),
+    Column("reply_id", Uuid, primary_key=True, index=True),
     Column("conversation_id", refers_to("conversations.id"), nullable=False, index=True),
-    Column("reply_id", Uuid, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
 )
 
 outbox = Table(
@@ -280,6 +296,21 @@ outbox = Table(
     Column("payload", JSON, nullable=False),
     Column("recorded_at", UtcDateTime, index=True),
     Column("due_at", UtcDateTime),  # later than a few seconds after that, once it was refused
+)
+
+# What was removed for good, so that every other store forgets it too, and that this can be proved. It holds ids and
+# counts, and no personal data: a person is a keyed hash.
+purges = Table(
+    "purges",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("ids", JSON, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("mark", String(64)),
+    Column("purged_at", UtcDateTime, nullable=False, index=True),
+    Column("settled_at", UtcDateTime),
+    Index("ix_purges_unsettled", "number", sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED),
+    Index("ix_purges_marked", "purged_at", sqlite_where=_MARKED, postgresql_where=_MARKED),
 )
 
 mappers = registry(metadata=metadata)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm.util import identity_key
 
 from adapters.sql.engine import Database, translated
+from adapters.sql.importing import SqlImports
 from adapters.sql.job_analyses import SqlJobAnalyses
 from adapters.sql.knowledge import SqlDocuments, SqlJobs, SqlProjects
 from adapters.sql.knowledge_tables import jobs
@@ -29,7 +30,8 @@ from adapters.sql.repositories import (
     SqlVisitors,
 )
 from adapters.sql.snapshots import conversation_snapshot, message_snapshot
-from adapters.sql.tables import conversations, deletions, messages, outbox, replies, rooms
+from adapters.sql.tables import conversations, deletions, messages, outbox, replies, rooms, transcripts
+from adapters.sql.transcripts import SqlTranscripts
 from application.ports.projections import RecordedEvent, Snapshot
 from domain.conversations import Conversation
 from domain.events import Event, MessageChanged, MessagePosted, MessageSuperseded
@@ -57,6 +59,8 @@ class SqlUnitOfWork:
     passages: SqlPassages
     jobs: SqlJobs
     job_analyses: SqlJobAnalyses
+    transcripts: SqlTranscripts
+    imports: SqlImports
     answers: SqlOnceAnswered
 
     def __init__(
@@ -82,6 +86,8 @@ class SqlUnitOfWork:
         self.passages = SqlPassages(self._kept)
         self.jobs = SqlJobs(self._kept)
         self.job_analyses = SqlJobAnalyses(self._kept)
+        self.transcripts = SqlTranscripts(self._connection)
+        self.imports = SqlImports(self._kept)
         self.answers = SqlOnceAnswered(self._kept)
         return self
 
@@ -120,6 +126,7 @@ class SqlUnitOfWork:
         analyses = self.job_analyses.hand_over(owner, to)
         for table, theirs in (
             (messages, messages.c.conversation_id.in_(spoken_in)),
+            (transcripts, transcripts.c.conversation_id.in_(spoken_in)),
             (replies, replies.c.id.in_(said.union_all(live))),
             (deletions, deletions.c.subject_id.in_(spoken_in.union_all(owned_rooms))),
             (deletions, deletions.c.subject_id.in_(analyses)),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
@@ -55,13 +55,18 @@ class Posting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskQuestion:
-    """A principal says something and wants a reply, from the conversation's agent or another one."""
+    """A principal says something and wants a reply, from the conversation's agent or another one.
+
+    See Conversation.ask for `metadata` and `instructions`.
+    """
 
     principal: Principal
     conversation_id: UUID
     content: str
     agent: str | None = None
     on_conflict: OnConflict = OnConflict.REJECT
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    instructions: str | None = None
     once: Once | None = None
 
 
@@ -92,6 +97,8 @@ class AskQuestionHandler:
                 message_id=self.new_id(),
                 reply_id=self.new_id(),
                 agent=command.agent,
+                metadata=command.metadata,
+                instructions=command.instructions,
                 live_replies=work.replies.count_live(conversation.owner),
                 agents=self.agents,
                 limits=self.limits,

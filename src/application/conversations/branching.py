@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.conversations.asking import OnConflict, Posting, require_project, taken_at
@@ -26,6 +27,8 @@ class EditQuestion:
     content: str
     agent: str | None = None
     on_conflict: OnConflict = OnConflict.REJECT
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    instructions: str | None = None
     once: Once | None = None
 
 
@@ -59,6 +62,8 @@ class EditQuestionHandler:
                 message_id=self.new_id(),
                 reply_id=self.new_id(),
                 agent=command.agent,
+                metadata=command.metadata,
+                instructions=command.instructions,
                 fork=work.messages.fork(question),
                 versions=work.messages.versions(conversation.id, question.position, question.parent_id),
                 taken=taken_at(work, conversation, question.position),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from application.conversations.adding import add_all
 from application.documents import conversation_document
 from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now, Signals
@@ -16,6 +18,7 @@ from domain.deletions import Deletion, Subject
 from domain.errors import Conflict
 from domain.identity import Principal
 from domain.limits import Limits
+from domain.messages import NewMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +32,13 @@ class StartConversation:
     project_id: UUID | None = None
     external_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    messages: Sequence[NewMessage] = ()
     once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StartConversationHandler:
-    """Starts it.
+    """Starts it, with the `messages` that were said elsewhere, see `adding`.
 
     Raises Invalid, NotFound or Forbidden for the room or the project, or Conflict `external_id_taken`, naming the
     conversation that is called so.
@@ -69,6 +73,7 @@ class StartConversationHandler:
                 external_id=command.external_id,
             )
             work.conversations.add(conversation)
+            add_all(work, conversation, command.messages, self.new_id, self.agents, self.limits, self.now())
             work.answers.keep(command.once, conversation_document(conversation))
             work.commit()
         return conversation
@@ -115,15 +120,16 @@ class ChangeConversationHandler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteConversation:
-    """A conversation shall go, until restored."""
+    """A conversation shall go, until restored; with `idle_since`, only if it was not active since."""
 
     principal: Principal
     conversation_id: UUID
+    idle_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteConversationHandler:
-    """Deletes softly and stops the reply in the making; raises NotFound or Forbidden."""
+    """Deletes softly and stops the reply in the making; raises NotFound, Forbidden, Conflict `conversation_active`."""
 
     start_work: StartWork
     signals: Signals
@@ -133,6 +139,8 @@ class DeleteConversationHandler:
     def __call__(self, command: DeleteConversation) -> Deletion:
         with self.start_work() as work:
             conversation = work.conversations.get(command.conversation_id, for_=command.principal)
+            if command.idle_since is not None:
+                conversation.require_idle(command.idle_since)
             deletion = Deletion(
                 id=self.new_id(),
                 owner=conversation.owner,

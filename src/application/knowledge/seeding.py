@@ -37,7 +37,8 @@ class SeedDocumentation:
 
     def __call__(self) -> int:
         """How many documents were read in or deleted; none is half-way in when this fails."""
-        files = {file.name: file.read_bytes() for file in sorted(self.folder.glob("*.md"))}
+        pages = sorted([*self.folder.glob("*.md"), *self.folder.glob("guides/*.md")])  # ADRs are for developers.
+        files = {page.relative_to(self.folder).as_posix(): page.read_bytes() for page in pages}
         if not files:
             return 0  # A package without them says nothing of what is to be found.
         changed = 0

@@ -15,11 +15,12 @@ from domain.deletions import Deletion
 from domain.errors import Unavailable
 from domain.identity import Principal
 from domain.messages import Fork, Message
-from domain.replies import Reply
+from domain.replies import Reply, ReplyStatus
 from domain.rooms import Room
 from domain.sessions import Session
 
 if TYPE_CHECKING:  # They name what is defined here.
+    from application.ports.exporting import Imports
     from application.ports.job_analyses import JobAnalyses
     from application.ports.knowledge import Documents, Jobs, Passages, Projects
 
@@ -199,6 +200,37 @@ class Sessions(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """Where a talk that a client sent as a whole was asked: the reply, and what that has said so far."""
+
+    conversation_id: UUID
+    reply_id: UUID
+    text: str
+    status: ReplyStatus
+    asked_at: datetime
+
+
+class Transcripts(Protocol):
+    """Which talks were asked where, by their digests (64 characters at most), as long as their conversations are kept."""
+
+    def add(self, owner: str, digest: str, reply: Reply, *, asked_at: datetime) -> None:
+        """Note that `reply` was asked for with this talk."""
+        ...
+
+    def asked(self, owner: str, digest: str, *, limit: int) -> Sequence[Transcript]:
+        """Where this talk was asked, the last time first; nothing is locked, and conversations may be deleted."""
+        ...
+
+    def ask_again(self, reply_id: UUID, *, asked_at: datetime) -> None:
+        """Note that the very same was sent once more, and is to have this reply."""
+        ...
+
+    def asked_at(self, reply_id: UUID) -> datetime | None:
+        """When a reply was asked for, the last time; None for one that was not asked for with a talk."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """A request that shall take effect once, whatever becomes of its answer on the way.
@@ -269,6 +301,12 @@ class UnitOfWork(Protocol):
 
     @property
     def job_analyses(self) -> JobAnalyses: ...
+
+    @property
+    def transcripts(self) -> Transcripts: ...
+
+    @property
+    def imports(self) -> Imports: ...
 
     @property
     def answers(self) -> OnceAnswered: ...

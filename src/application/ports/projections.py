@@ -141,6 +141,10 @@ class ReadModels(Protocol):
         """Say that everything is in it, so that queries may rely on it; ends a rebuild's progress."""
         ...
 
+    def declare_incomplete(self) -> None:
+        """Say that something may be missing in it: nobody relies on it until it was rebuilt."""
+        ...
+
     def check(self) -> None:
         """Raise ReadModelsUnavailable unless the store answers and holds everything, in this version's shape."""
         ...

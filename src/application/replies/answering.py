@@ -23,6 +23,7 @@ from application.replies.grounding import Grounding
 from application.replies.metering import Meter
 from application.replies.prompting import prompt_from
 from application.replies.reading import storable
+from application.telemetry import SILENT, Telemetry, spawn
 from application.tools import SEARCH_KNOWLEDGE, Toolbox, ToolOutcome, arguments_of
 from domain.agents import Agent, Agents
 from domain.limits import Limits
@@ -84,6 +85,7 @@ class Desk:
     now: Now
     pace: Pace
     limits: Limits
+    telemetry: Telemetry = SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +241,13 @@ class Answering:
     def _gathered(self) -> Sequence[Passage]:
         wanted = self._task.agent.limits.passages
         limit = self._desk.limits.passages if wanted is None else wanted
+        if not self._task.question:
+            return ()
         try:
-            return self._grounding.gather(self._task.question, limit=limit) if self._task.question else ()
+            with self._desk.telemetry.phase("retrieval") as span:
+                gathered = self._grounding.gather(self._task.question, limit=limit)
+                span.note(passages=len(gathered))
+                return gathered
         except Exception:
             log.exception("reply %s: answering without passages, the search failed", self._task.reply.id)
             self._lacks_passages = True
@@ -278,12 +285,7 @@ class Answering:
         def run(place: int, call: ToolCall) -> None:
             outcomes[place] = self._run(call)
 
-        threads = [
-            threading.Thread(target=run, args=(place, call), name="tool-call", daemon=True)
-            for place, call in enumerate(calls[:_CALLS_AT_ONCE])
-        ]
-        for thread in threads:
-            thread.start()
+        threads = [spawn(run, place, call, name="tool-call") for place, call in enumerate(calls[:_CALLS_AT_ONCE])]
         for thread in threads:
             thread.join()
         for call, outcome in zip(calls, outcomes, strict=True):
@@ -304,8 +306,9 @@ class Answering:
             now=self._desk.now(),
         )
         over = threading.Event()
-        with self._voice.interrupting(over):
-            return self._desk.toolbox.run(
+        name = call.name if call.name in self._desk.toolbox.names else "unknown"
+        with self._voice.interrupting(over), self._desk.telemetry.phase("tool", tool=name) as span:
+            outcome = self._desk.toolbox.run(
                 call,
                 context,
                 allowed=task.agent.tools,
@@ -313,6 +316,9 @@ class Answering:
                 own={SEARCH_KNOWLEDGE.name: self._grounding.search},
                 over=over,
             )
+            if outcome.error is not None:
+                span.fail(outcome.error["code"])
+            return outcome
 
     def _note(self, call: ToolCall, outcome: ToolOutcome) -> None:
         result: Document = {
@@ -331,12 +337,23 @@ class Answering:
     ) -> tuple[Outcome | None, ModelError | None]:
         """Say what the model says when it is asked with `turns`; note what it tells of itself, and what it used."""
         before = len(self._voice.text)
-        try:
-            return self._voice.pump(stream, deadline)
-        finally:
-            self.metadata.update(stream.metadata)
-            wanted = "".join(call.arguments for call in stream.tool_calls)
-            self._meter.add(stream.metadata, prompt, turns, self._voice.text[before:] + wanted)
+        with self._desk.telemetry.phase("model", kind="client") as span:
+            try:
+                outcome, failure = self._voice.pump(stream, deadline)
+                if failure is not None:
+                    span.fail(failure.slug)
+                return outcome, failure
+            finally:
+                self.metadata.update(stream.metadata)
+                wanted = "".join(call.arguments for call in stream.tool_calls)
+                self._meter.add(stream.metadata, prompt, turns, self._voice.text[before:] + wanted)
+                span.note(model=str(stream.metadata.get("model")), **_used(stream.metadata))
+
+
+def _used(told: Mapping[str, object]) -> Mapping[str, int]:
+    """The tokens that a stream told of."""
+    usage = told.get("usage")
+    return usage if isinstance(usage, dict) else {}
 
 
 _TOO_MANY = ToolOutcome(

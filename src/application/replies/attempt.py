@@ -18,6 +18,7 @@ from application.ports.persistence import Checkpoint, ConcurrentChange, Document
 from application.replies.answering import Answering, Desk, Task, outcome_of
 from application.replies.reading import ModelReader
 from application.replies.recording import Record
+from application.telemetry import bind, spawn
 from domain.errors import LeaseLost, NotFound
 from domain.identity import SYSTEM
 from domain.replies import LEASE, SEQ_RESERVE, Outcome, Reply, ReplyStatus
@@ -97,6 +98,17 @@ class Attempt:
         """Write the reply to its end; raises LeaseLost, Conflict or NotFound when it is not ours to write."""
         started = time.monotonic()
         task = self._claim(started)
+        reply, telemetry = task.reply, self._desk.telemetry
+        bind(conversation_id=reply.conversation_id, principal=reply.owner)
+        about = {"reply_id": str(reply.id), "conversation_id": str(reply.conversation_id), "agent": reply.agent}
+        with telemetry.span("reply", about, parent=reply.traceparent, since=started, kind="consumer"):
+            telemetry.done("claim", since=started)
+            if reply.started_at is not None and reply.attempts == 1:
+                waited = (reply.started_at - reply.created_at).total_seconds()
+                telemetry.metrics.observe("reply_wait_seconds", max(0.0, waited))
+            self._write(task, started)
+
+    def _write(self, task: Task, started: float) -> None:
         self._driver.keep(self)  # What is done before and between the model's streams may take a while, too.
         intent = _Classification(self._desk.intents, task)
         answering: Answering | None = None
@@ -117,7 +129,8 @@ class Attempt:
             outcome = answering.complete(outcome)
         if outcome.sources:
             self.tell("reply.sources", {"sources": outcome.sources})
-        self._end(task.reply, outcome, intent.result())
+        with self._desk.telemetry.phase("end"):
+            self._end(task.reply, outcome, intent.result())
 
     def _times(self, started: float) -> Document:
         times = {"response_time_ms": _milliseconds(time.monotonic() - started)}
@@ -145,6 +158,8 @@ class Attempt:
             # On this connection: two hundred replies at once would all wait a second time for one.
             scope = scope_for(work.projects, reply.owner, agent.knowledge, reply.project_id)
             work.commit()
+        if history and (instructions := history[-1].metadata.get("instructions")):
+            agent = agent.instructed(str(instructions))
         self._epoch = reply.epoch
         self._cancelled = self._cancelled or reply.cancel_requested_at is not None
         beginning = {"reply_id": str(reply.id), "agent": reply.agent, "attempt": reply.attempts}
@@ -211,7 +226,7 @@ class Attempt:
         except LeaseLost:
             self._lost = True
         except Exception:
-            log.exception("reply %s: unexpected failure", self.reply_id)
+            log.exception("reply %s: unexpected failure", self.reply_id, extra={"reply_id": str(self.reply_id)})
             flow.outcome = outcome_of(ReplyStatus.FAILED, "internal_error", "Something went wrong on our side.")
         flow.over.set()
 
@@ -330,8 +345,7 @@ class _Classification:
         self._found: list[Intent] = []
         self._thread: threading.Thread | None = None
         if classifier is not None and task.question:
-            self._thread = threading.Thread(target=self._classify, args=(classifier, task), name="intent", daemon=True)
-            self._thread.start()
+            self._thread = spawn(self._classify, classifier, task, name="intent")
 
     def result(self) -> Intent | None:
         """The intent, if it is known soon."""

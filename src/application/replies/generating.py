@@ -12,6 +12,7 @@ from application.ports.persistence import Checkpoint, ConcurrentChange, LiveRepl
 from application.replies.answering import Desk
 from application.replies.attempt import Attempt
 from application.replies.rounds import Rounds
+from application.telemetry import bound
 from domain.errors import Conflict, LeaseLost, NotFound
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class GenerateReply:
         attempt = Attempt(self.desk, self, reply_id)
         self._attempts.add(attempt)
         try:
-            with self.desk.signals.listen(reply_id, attempt.cancel):
+            with bound(reply_id=reply_id), self.desk.signals.listen(reply_id, attempt.cancel):
                 attempt.run()
         except LeaseLost:
             log.warning("reply %s: another process took over", reply_id)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 
 from application.ports.language import ModelError, ModelStream
+from application.telemetry import spawn
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class ModelReader:
         self._pieces: deque[str] = deque()
         self.over = False
         self.failure: ModelError | None = None
-        threading.Thread(target=self._read, name="model-reader", daemon=True).start()
+        spawn(self._read, name="model-reader")
 
     @property
     def has_pieces(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from application.documents import room_document
@@ -80,15 +81,19 @@ class ChangeRoomHandler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRoom:
-    """A room and all its conversations shall go, until restored."""
+    """A room and all its conversations shall go, until restored; with `idle_since`, only if none was active since."""
 
     principal: Principal
     room_id: UUID
+    idle_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoomHandler:
-    """Deletes softly in one act and stops the replies in the making; raises NotFound or Forbidden."""
+    """Deletes softly in one act and stops the replies in the making.
+
+    Raises NotFound, Forbidden, or Conflict `room_active`.
+    """
 
     start_work: StartWork
     signals: Signals
@@ -99,6 +104,8 @@ class DeleteRoomHandler:
         with self.start_work() as work:
             room = work.rooms.get(command.room_id, for_=command.principal)
             conversations = work.conversations.in_room(room.id)
+            if command.idle_since is not None:
+                room.require_idle(conversations, command.idle_since)
             deletion = Deletion(
                 id=self.new_id(),
                 owner=room.owner,

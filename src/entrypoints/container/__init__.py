@@ -8,15 +8,21 @@ from dependency_injector import containers, providers
 
 from adapters.in_process.runtime import new_id
 from adapters.parsing.parser import SafeParser
+from adapters.pdf.printer import SubprocessPdfPrinter
 from adapters.skills.vocabulary import vocabulary
+from adapters.sql.ageing import SqlAgeing
+from adapters.sql.backlog import SqlBacklogs
 from adapters.sql.engine import open_database
+from adapters.sql.exporting import SqlExportReader
 from adapters.sql.idempotency import SqlIdempotencyKeys
 from adapters.sql.job_analyses import SqlJobAnalysisReader
+from adapters.sql.knowledge_operations import SqlOperatorReader
 from adapters.sql.knowledge_reader import SqlKnowledgeReader
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.passage_index import SqlPassageIndex
 from adapters.sql.reader import SqlReader
+from adapters.sql.retention import SqlPurges
 from adapters.sql.schema import Schema
 from adapters.sql.sessions import SqlSessionReader
 from adapters.sql.snapshots import SqlSnapshots
@@ -34,15 +40,21 @@ from application.conversations.commands import (
     StartConversationHandler,
 )
 from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
+from application.conversations.transcripts import AbandonReplyHandler, AskTranscriptHandler
+from application.counting import CountEvents
+from application.exporting.exporting import ExportHandler
+from application.exporting.importing import ImportHandler
 from application.facade import (
     Application,
     ConversationCommands,
     DocumentCommands,
+    Exports,
     JobAnalysisCommands,
     JobCommands,
     MessageCommands,
     ProjectCommands,
     ReplyCommands,
+    RetentionCommands,
     RoomCommands,
     SessionCommands,
     VisitorCommands,
@@ -81,6 +93,12 @@ from application.replies.ending import CancelReplyHandler, ReplyEnding
 from application.replies.generating import GenerateReply
 from application.replies.upkeep import ReapReplies, SweepReplies
 from application.replies.watching import ReplyWatcher
+from application.retention.cleaning import CleanUpHandler
+from application.retention.erasing import ErasePrincipalHandler
+from application.retention.marks import TokensOfTheLiving
+from application.retention.purging import PurgeHandler, Purging
+from application.retention.settling import HearPurges, SettleAbandoned, SettlePurges
+from application.retention.verifying import VerifyPurges
 from application.rooms.commands import ChangeRoomHandler, DeleteRoomHandler, OpenRoomHandler, RestoreRoomHandler
 from application.sessions.asking import AskInSessionHandler
 from application.sessions.commands import (
@@ -95,9 +113,10 @@ from application.sessions.commands import (
     TouchSessionHandler,
 )
 from application.statistics.reading import ReadStatisticsHandler
+from application.telemetry import SILENT, Telemetry
 from application.visitors.commands import ClaimVisitorHandler, WelcomeVisitorHandler
 from domain.jobs import JobKind
-from entrypoints.container import analyses, answering, identity, language, servers
+from entrypoints.container import analyses, answering, identity, language, retention, servers
 from entrypoints.settings import Settings
 
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -107,6 +126,7 @@ class Container(containers.DeclarativeContainer):
     """One installation's object graph: everything is made once, on first use."""
 
     settings = providers.Dependency(instance_of=Settings)
+    telemetry = providers.Dependency(instance_of=Telemetry, default=SILENT)
     ids = providers.Object(new_id)
     toolbox = providers.Singleton(answering.toolbox)
     agents_file = providers.Singleton(answering.agents_file, settings, toolbox)
@@ -115,7 +135,12 @@ class Container(containers.DeclarativeContainer):
     limits = settings.provided.limits
 
     # Persistence
-    database = providers.Singleton(open_database, settings.provided.database_url, pool=settings.provided.database_pool)
+    database = providers.Singleton(
+        open_database,
+        settings.provided.database_url,
+        pool=settings.provided.database_pool,
+        slow=settings.provided.slow_query,
+    )
     clock = providers.Singleton(servers.clock, database)
     mongo = providers.Singleton(servers.mongo, settings)
     schema = providers.Singleton(Schema, database)
@@ -139,20 +164,33 @@ class Container(containers.DeclarativeContainer):
     reply_log = providers.Singleton(servers.reply_log, settings, redis)
     signals = providers.Singleton(servers.signals, redis)
     topics = providers.Singleton(servers.topics, redis)
-    rates = providers.Singleton(
-        RateLimits, settings.provided.rates, providers.Singleton(servers.rate_limiter, redis), ids
-    )
-    caches = providers.Singleton(
-        Caches, providers.Singleton(servers.cache, settings, redis), settings.provided.cache_lifetimes, ids
-    )
+    rate_limiter = providers.Singleton(servers.rate_limiter, redis)
+    rates = providers.Singleton(RateLimits, settings.provided.rates, rate_limiter, ids, telemetry)
+    cache = providers.Singleton(servers.cache, settings, redis)
+    caches = providers.Singleton(Caches, cache, settings.provided.cache_lifetimes, ids, telemetry)
     reader = providers.Singleton(servers.reader, mongo, read_models, sql_reader, snapshots, outbox, signals, clock)
-    relay = providers.Singleton(servers.relay, outbox, queue, jobs_queue, reader, topics)
+    counting = providers.Singleton(CountEvents, telemetry.provided.metrics, toolbox.provided.names)
+    relay = providers.Singleton(servers.relay, outbox, queue, jobs_queue, reader, topics, counting)
     start_work = providers.Factory(SqlUnitOfWork, database, relay.provided.committed).provider
     requirements = providers.Factory(servers.requirements, database, mongo, redis)
-    tokens = providers.Singleton(identity.tokens, settings, clock)
+
+    # Retention
+    purges = providers.Singleton(SqlPurges, database)
+    marks = providers.Singleton(retention.marks, settings)
+    shared_stores = providers.Singleton(retention.shared, settings, database, mongo, redis, marks)
+    settle = providers.Singleton(SettlePurges, purges, shared_stores, clock)
+    cleanup_lock = providers.Callable(retention.lock, database)
+    tokens = providers.Singleton(
+        TokensOfTheLiving,
+        providers.Singleton(identity.tokens, settings, clock),
+        purges,
+        marks,
+        clock,
+        settings.provided.visitor_lifetime,
+    )
 
     # Language
-    model = providers.Singleton(language.model, settings)
+    model = providers.Singleton(language.model, settings, telemetry)
     fallback = providers.Singleton(language.fallback, settings)
     passage_index = providers.Singleton(SqlPassageIndex, database)
     retrieval = providers.Singleton(
@@ -188,6 +226,7 @@ class Container(containers.DeclarativeContainer):
             }
         ),
         clock,
+        telemetry,
     )
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
@@ -195,6 +234,20 @@ class Container(containers.DeclarativeContainer):
     posting = providers.Singleton(Posting, cancel)
     delete_conversation = providers.Singleton(DeleteConversationHandler, start_work, signals, ids, clock)
     lifetime = settings.provided.session_lifetime
+    delete_room = providers.Singleton(DeleteRoomHandler, start_work, signals, ids, clock)
+    delete_project = providers.Singleton(DeleteProjectHandler, start_work, ids, clock)
+    delete_job_analysis = providers.Singleton(DeleteJobAnalysisHandler, start_work, ids, clock)
+    close_expired = providers.Singleton(CloseExpiredSessions, start_work, clock)
+    purging = providers.Singleton(
+        Purging,
+        start_work,
+        purges,
+        signals,
+        ending,
+        clock,
+        settings.provided.idempotency_lifetime,
+        providers.Callable(retention.pause, database),
+    )
     reset_session = providers.Singleton(ResetSessionHandler, start_work, clock, agents, lifetime)
     pace = providers.Factory(Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout)
     answers = providers.Singleton(Answers, caches, reply_log, settings.provided.model)
@@ -215,6 +268,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         pace,
         limits,
+        telemetry,
     )
     generate = providers.Singleton(GenerateReply, desk, live_replies)
     open_project = providers.Singleton(OpenProjectHandler, start_work, ids, clock, limits)
@@ -226,7 +280,7 @@ class Container(containers.DeclarativeContainer):
             RoomCommands,
             open=providers.Factory(OpenRoomHandler, start_work, ids, clock, limits),
             change=providers.Factory(ChangeRoomHandler, start_work, clock, limits),
-            delete=providers.Factory(DeleteRoomHandler, start_work, signals, ids, clock),
+            delete=delete_room,
             restore=providers.Factory(RestoreRoomHandler, start_work, clock, limits),
         ),
         conversations=providers.Factory(
@@ -236,6 +290,7 @@ class Container(containers.DeclarativeContainer):
             delete=delete_conversation,
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
             ask=providers.Factory(AskQuestionHandler, start_work, posting, ids, clock, agents, limits),
+            ask_transcript=providers.Factory(AskTranscriptHandler, start_work, posting, ids, clock, agents, limits),
             add_messages=providers.Factory(AddMessagesHandler, start_work, ids, clock, agents, limits),
         ),
         messages=providers.Factory(
@@ -249,6 +304,7 @@ class Container(containers.DeclarativeContainer):
             ReplyCommands,
             generate=generate,
             cancel=cancel,
+            abandon=providers.Factory(AbandonReplyHandler, start_work, cancel),
             regenerate=providers.Factory(RegenerateReplyHandler, start_work, ids, clock, limits),
             watch=watch,
             sweep=providers.Factory(SweepReplies, live_replies, queue, clock),
@@ -265,7 +321,7 @@ class Container(containers.DeclarativeContainer):
             clear=providers.Factory(ClearHistoryHandler, start_work, reset_session, delete_conversation),
             rate=providers.Factory(RateSessionHandler, start_work, limits),
             close=providers.Factory(CloseSessionHandler, start_work, clock),
-            close_expired=providers.Factory(CloseExpiredSessions, start_work, clock),
+            close_expired=close_expired,
         ),
         visitors=providers.Factory(
             VisitorCommands,
@@ -278,7 +334,7 @@ class Container(containers.DeclarativeContainer):
             ProjectCommands,
             open=open_project,
             change=providers.Factory(ChangeProjectHandler, start_work, clock, limits),
-            delete=providers.Factory(DeleteProjectHandler, start_work, ids, clock),
+            delete=delete_project,
             restore=providers.Factory(RestoreProjectHandler, start_work, ids, clock, limits),
             ensure=providers.Factory(EnsureProjectHandler, start_work, open_project),
             seed=providers.Factory(
@@ -307,13 +363,75 @@ class Container(containers.DeclarativeContainer):
         job_analyses=providers.Factory(
             JobAnalysisCommands,
             analyse=providers.Factory(AnalyseJobDescriptionHandler, start_work, ids, clock, limits),
-            delete=providers.Factory(DeleteJobAnalysisHandler, start_work, ids, clock),
+            delete=delete_job_analysis,
             restore=providers.Factory(RestoreJobAnalysisHandler, start_work, ids, clock, limits),
+        ),
+        retention=providers.Factory(
+            RetentionCommands,
+            clean_up=providers.Factory(
+                CleanUpHandler,
+                providers.Factory(SqlAgeing, database),
+                purges,
+                purging,
+                settle,
+                delete_room,
+                delete_conversation,
+                close_expired,
+                reply_log,
+                read_models,
+                cleanup_lock,
+                settings.provided.retention,
+                settings.provided.visitor_lifetime,
+                clock,
+            ),
+            purge=providers.Factory(PurgeHandler, purging, settle),
+            erase=providers.Factory(
+                ErasePrincipalHandler,
+                start_work,
+                purges,
+                purging,
+                settle,
+                delete_room,
+                delete_conversation,
+                delete_project,
+                delete_job_analysis,
+                marks,
+                retention.wait_for_news,
+                clock,
+            ),
+            verify=providers.Factory(
+                VerifyPurges, purges, providers.Factory(retention.all_stores, database, shared_stores, marks), clock
+            ),
+            settle=providers.Factory(SettleAbandoned, settle, cleanup_lock),
+            hear=providers.Factory(
+                HearPurges,
+                purges,
+                providers.Factory(retention.own, reply_log, cache, rate_limiter, marks),
+                clock,
+            ),
+            erased=tokens,
+            vacuum=providers.Callable(retention.vacuum, database),
+        ),
+        exports=providers.Factory(
+            Exports,
+            write=providers.Factory(
+                ExportHandler,
+                providers.Factory(SqlExportReader, database),
+                providers.Singleton(
+                    SubprocessPdfPrinter,
+                    settings.provided.export_fonts,
+                    settings.provided.export_pdf_messages,
+                ),
+                servers.give_way,
+                clock,
+            ),
+            take_in=providers.Factory(ImportHandler, start_work, ids, clock, agents, limits),
         ),
         read=reader,
         read_sessions=session_reader,
         read_knowledge=knowledge_reader,
         read_job_analyses=providers.Factory(SqlJobAnalysisReader, database),
+        read_all=providers.Factory(SqlOperatorReader, database, clock),
         retrieval=retrieval,
         statistics=providers.Factory(
             ReadStatisticsHandler,
@@ -328,6 +446,8 @@ class Container(containers.DeclarativeContainer):
         rates=rates,
         caches=caches,
         idempotency=idempotency,
+        telemetry=telemetry,
+        backlogs=providers.Factory(SqlBacklogs, database, clock),
         agents=agents,
         read_models=providers.Factory(servers.read_model_tools, snapshots, read_models),
         parts=providers.Factory(

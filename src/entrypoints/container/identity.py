@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 from adapters.jwt.jwks import JwksKeys
@@ -22,7 +23,8 @@ def tokens(settings: Settings, clock: Now) -> JwtTokens:
         audience=settings.jwt_audience,
         roles_claim=settings.jwt_roles_claim,
     )
-    secrets = [settings.secret_key, *settings.secret_key_fallbacks]
+    # A command of an installation that has no secret yet gets one that no token was ever signed with.
+    secrets = [settings.secret_key or token_urlsafe(48), *settings.secret_key_fallbacks]
     return JwtTokens(secrets, host, clock, settings.jwt_leeway)
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
 from application.ports.knowledge import Embedder
 from application.ports.language import LanguageModel
+from application.telemetry import Telemetry
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     pass
 
 
-def model(settings: Settings) -> LanguageModel:
+def model(settings: Settings, telemetry: Telemetry) -> LanguageModel:
     if not settings.has_model:
         return OfflineResponder(pause=settings.offline_pause)
     # Imported here because the SDK takes half a second, which an installation without a model need not wait for.
@@ -26,6 +27,7 @@ def model(settings: Settings) -> LanguageModel:
         model=settings.model,
         retries=settings.model_retries,
         idle_timeout=settings.idle_timeout,
+        metrics=telemetry.metrics,
     )
 
 

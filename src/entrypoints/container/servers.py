@@ -17,6 +17,7 @@ from adapters.sql.engine import Database
 from adapters.sql.history_statistics import SqlHistoryStatistics
 from adapters.sql.reader import SqlReader
 from application.caching import Caches
+from application.counting import CountEvents
 from application.facade import ReadModelTools
 from application.ports.caching import Cache
 from application.ports.knowledge import Embedder
@@ -47,6 +48,11 @@ def breathe() -> None:
     time.sleep(0.2)
 
 
+def give_way() -> None:
+    """Let the other greenlets have their turn, if any are ready."""
+    time.sleep(0)
+
+
 def clock(database: Database) -> Now:
     """More than one machine can share a database that locks rows, and have to agree on the time."""
     return DatabaseClock(database) if database.locks_rows else now
@@ -58,7 +64,7 @@ def mongo(settings: Settings) -> MongoServer | None:
     from adapters.mongo.server import MongoServer
 
     try:
-        return MongoServer(settings.mongo_url)
+        return MongoServer(settings.mongo_url, slow=settings.slow_query)
     except Misconfigured as wrong:
         raise SettingError(f"PARLEY_MONGO_URL: {wrong.message}") from None
 
@@ -97,16 +103,19 @@ def history_statistics(mongo: MongoServer | None, reader: Reader, database: Data
     return DegradingStatistics(MongoHistoryStatistics(mongo), sql, reader.check)
 
 
-def relay(outbox: Outbox, queue: Queue, jobs_queue: Queue, reader: Reader, topics: Topics) -> Relay:
-    """Workers are woken first: they have more to do than a projection. The sweeper makes up for what is lost.
+def relay(
+    outbox: Outbox, queue: Queue, jobs_queue: Queue, reader: Reader, topics: Topics, counting: CountEvents
+) -> Relay:
+    """What is counted is counted once, so first. Then workers are woken, who have more to do than a projection; the
+    sweeper makes up for what is lost.
 
     Sockets are told last: they look up what they are told of.
     """
     waking = WakeWorkers({"ReplyQueued": queue, "JobQueued": jobs_queue})
     telling = TellSockets(topics)
     if isinstance(reader, DegradingReader):
-        return Relay(outbox, [waking, reader.project_at_once, telling], [reader.project])
-    return Relay(outbox, [waking, telling])
+        return Relay(outbox, [counting, waking, reader.project_at_once, telling], [reader.project])
+    return Relay(outbox, [counting, waking, telling])
 
 
 def read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadModelTools | None:
@@ -126,7 +135,7 @@ def redis(settings: Settings) -> RedisServer | None:
     from adapters.redis.server import RedisServer
 
     try:
-        return RedisServer(settings.redis_url, settings.redis_prefix)
+        return RedisServer(settings.redis_url, settings.redis_prefix, slow=settings.slow_query)
     except Misconfigured as wrong:
         raise SettingError(f"PARLEY_REDIS_URL: {wrong.message}") from None
 

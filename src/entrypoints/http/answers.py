@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from domain.errors import Category, Invalid, Limited, ParleyError
@@ -46,6 +46,10 @@ _warned_at: dict[str, float] = {}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+Problem = Callable[[int, str, str, Any, dict[str, str]], Response]
+"""Makes the answer that a wire gives for a status, a code, a message, details and headers."""
+
+
 def data(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`{"data": body, "error": null}`; UUIDs and times are written by orjson (RFC 3339)."""
     return _json({"data": body, "error": None}, status, headers)
@@ -54,7 +58,11 @@ def data(body: object, status: int = 200, headers: dict[str, str] | None = None)
 def problem(
     status: int, code: str, message: str, details: object = None, headers: dict[str, str] | None = None
 ) -> Response:
-    """The error envelope."""
+    """The error envelope, or what stands for it on the wire that is spoken at this path."""
+    g.error_code = code
+    for prefix, shaped in current_app.config["PROBLEMS"].items():
+        if request.path.startswith(prefix):
+            return shaped(status, code, message, details or {}, headers or {})
     error = {
         "error_code": code,
         "error_message": message,
@@ -65,8 +73,12 @@ def problem(
     return _json({"data": None, "error": error}, status, headers)
 
 
-def install(app: Flask, new_request_id: Callable[[], object]) -> None:
-    """Give every answer of `app` its request id, its security headers and, if it is an error, the envelope."""
+def install(app: Flask, new_request_id: Callable[[], object], problems: Mapping[str, Problem]) -> None:
+    """Give every answer of `app` its request id, its security headers and, if it is an error, the envelope.
+
+    `problems` are the errors of those wires that have a shape of their own for them, by how their paths begin.
+    """
+    app.config["PROBLEMS"] = problems
 
     @app.before_request
     def identify_request() -> None:
@@ -78,7 +90,7 @@ def install(app: Flask, new_request_id: Callable[[], object]) -> None:
         response.headers["X-Request-ID"] = g.get("request_id", "")
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
-        if request.path.startswith("/api/"):
+        if request.path.startswith(("/api/", "/v1/")):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -113,7 +125,8 @@ def _http_error(error: HTTPException) -> Response:
     if status == 422 and messages:
         return _refusal(Invalid(_flattened(messages)))
     if status == 400:
-        return problem(400, "malformed_json", "The body is not valid JSON." if messages else error.description or "")
+        code = getattr(error, "slug", "malformed_json")
+        return problem(400, code, "The body is not valid JSON." if messages else error.description or "")
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Location", "Retry-After")}
     if status < 400:
         return Response(status=status, headers=headers)

@@ -16,9 +16,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from application.facade import Application
+from application.monitoring import Monitor
 from application.ports.runtime import NewId
 from domain.errors import Invalid
 from entrypoints.http import (
+    ai_sdk,
     answers,
     auth,
     caches,
@@ -26,14 +28,19 @@ from entrypoints.http import (
     conversations,
     cors,
     documents,
+    exports,
     health,
     identity,
     job_analyses,
     knowledge,
     messages,
+    metrics,
+    observing,
     once,
+    openai,
     projects,
     rates,
+    reference,
     replies,
     rooms,
     search,
@@ -43,6 +50,7 @@ from entrypoints.http import (
     visitors,
 )
 from entrypoints.http.schemas import ErrorEnvelope
+from entrypoints.http.specification import Specification, plugin
 from entrypoints.settings import Settings
 from entrypoints.websocket import route, sockets
 from entrypoints.websocket.chat import ChatSockets
@@ -67,6 +75,7 @@ def create_app(
     essential: health.Pings,
     open_sockets: sockets.Sockets,
     chats: ChatSockets,
+    page: metrics.Page,
 ) -> Flask:
     """The HTTP entrypoint of `application`; without its `essential` parts it is alive, but not ready."""
     app = Flask(__name__, static_folder=_WEB / "static", static_url_path="/static/web")
@@ -75,9 +84,8 @@ def create_app(
         API_TITLE="Parley",
         API_VERSION="v1",
         OPENAPI_VERSION="3.1.0",
-        OPENAPI_URL_PREFIX="/",
-        OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS=auth.DOCUMENTED,
+        PROXIES=settings.proxies,
     )
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign] # as Flask says to
@@ -86,8 +94,10 @@ def create_app(
     app.url_map.strict_slashes = False
     app.url_map.converters["id"] = _IdConverter
     Api.ERROR_SCHEMA = ErrorEnvelope
-    api = Api(app)
-    answers.install(app, new_id)  # After the Api, whose error handlers give way to ours.
+    Api.DEFAULT_ERROR_RESPONSE_NAME = None  # The specification names every one.
+    api = Api(app, spec_kwargs={"marshmallow_plugin": plugin()})
+    answers.install(app, new_id, openai.PROBLEMS)  # After the Api, whose error handlers give way to ours.
+    observing.install(app, application.telemetry)
     cors.install(app, settings.allowed_origins)
     auth.install(app, application, settings)
     rates.install(app)
@@ -103,6 +113,7 @@ def create_app(
         sessions.blueprint(application),
         chat.blueprint(application, settings.limits, settings.reply_timeout),
         conversations.blueprint(application),
+        exports.blueprint(application),
         projects.blueprint(application),
         documents.blueprint(application),
         messages.blueprint(application),
@@ -115,15 +126,26 @@ def create_app(
         caches.blueprint(application),
     ):
         api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix}")
+    for blueprint in openai.blueprints(application):
+        api.register_blueprint(blueprint, url_prefix=f"{openai.PREFIX}{blueprint.url_prefix}")
+    api.register_blueprint(ai_sdk.blueprint(application, settings.limits), url_prefix="/api/chat")
     others = {part: ping for part, ping in application.parts.items() if part not in essential and part in _SERVERS}
-    app.register_blueprint(health.blueprint(essential, others))
+    monitor = Monitor({**application.parts, **essential}, application.backlogs)
+    app.register_blueprint(health.blueprint(application, essential, others, monitor))
+    app.register_blueprint(metrics.blueprint(page, monitor.samples, settings.metrics_token))
     app.register_blueprint(route.blueprint(application, open_sockets, chats))
+    app.register_blueprint(reference.blueprint(Specification(app, api)))
     app.register_blueprint(_page())
     return app
 
 
 class _IdConverter(BaseConverter):
-    """An id in a path. What is no UUID is refused by name in `_check_requests`, not passed over as another path."""
+    """An id in a path. What is no UUID is refused by name in `_check_requests`, not passed over as another path.
+
+    `stats` is another path: methods that it does not take are no methods of something called so.
+    """
+
+    regex = "(?!stats$)[^/]+"
 
 
 class _Parser(FlaskParser):
@@ -160,6 +182,8 @@ def _check_requests(app: Flask) -> None:
 
     @app.before_request
     def check_content_type() -> None:
+        if request.endpoint is None:
+            return  # There is nothing that would take it.
         has_body = request.content_length or request.headers.get("Transfer-Encoding")
         if request.method not in ("POST", "PATCH", "PUT") or not has_body or request.is_json:
             return

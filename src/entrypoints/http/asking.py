@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import Response, request
+from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
 from application.conversations.asking import OnConflict
@@ -18,10 +20,16 @@ from domain.rate_limits import Action
 from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.events import STREAM
 from entrypoints.http.once import creating
 from entrypoints.http.replies import ReplyOut
-from entrypoints.http.schemas import MessageOut, Request
+from entrypoints.http.schemas import LOCATION, MessageOut, Request, agent_field, choice_field, enveloped, text_field
 from entrypoints.http.streaming import event_stream
+
+REFUSED = ("reply_timeout", "reply_in_progress", "project_gone", "rate_limited", "too_many_live_replies")
+"""How a question is refused that could be one."""
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class AskQuery(Request):
@@ -33,9 +41,13 @@ class AskQuery(Request):
 class QuestionBody(Request):
     """A question."""
 
-    content = fields.String(required=True, metadata={"minLength": 1, "maxLength": 5000})
-    agent = fields.String(load_default=None, allow_none=True)
-    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
+    content = text_field(5000, required=True)
+    agent = agent_field("Who answers this one.", load_default=None, allow_none=True)
+    on_conflict = choice_field(
+        OnConflict,
+        load_default=OnConflict.REJECT,
+        metadata={"description": "While a reply is being written: refuse with 409, or cancel it and keep its text."},
+    )
 
 
 class AskedOut(Schema):
@@ -43,6 +55,21 @@ class AskedOut(Schema):
 
     message = fields.Nested(MessageOut, required=True)
     reply = fields.Nested(ReplyOut, required=True)
+
+
+def answers(routes: Blueprint) -> Callable[[View], View]:
+    """Decorates a view that answers with `asked`: says so in the document."""
+    found, finished = (
+        enveloped(AskedOut),
+        "With `wait` the finished reply, with `Accept: text/event-stream` its events.",
+    )
+
+    def decorate(view: View) -> View:
+        view = routes.alt_response(200, schema=STREAM, content_type="text/event-stream")(view)
+        view = routes.alt_response(200, schema=found, headers=LOCATION, description=finished)(view)
+        return routes.response(202, found, headers=LOCATION)(view)
+
+    return decorate
 
 
 def asked(app: Application, post: Callable[[Once | None], Document], body: Document, wait: int | None) -> Response:

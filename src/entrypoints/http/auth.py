@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, request
 
 from application.facade import Application
 from application.ports.runtime import VerifiedToken
+from application.telemetry import bind
 from domain.errors import Forbidden, Invalid, TokenExpired, TokenInvalid, Unauthenticated
 from domain.identity import Principal, PrincipalKind
 from entrypoints.settings import Settings
@@ -25,28 +26,63 @@ PUBLIC = frozenset(
         "visitors.welcome",
         "chat.chat",  # which make a visitor of whoever is not known
         "chat.chat_with_timeout",
+        "ai_sdk.send_chat",  # just so
+        "ai_sdk.read_chat",  # which show those nothing, who have no chats yet
+        "ai_sdk.resume_chat",
         "identity.logout",
         "agents.list_agents",
         "health.healthz",
         "health.readyz",
+        "health.health",
+        "metrics.metrics",
         "page.index",
         "static",
-        "api-docs.openapi_json",
+        "reference.openapi_json",
+        "reference.docs",
+        "reference.redoc",
     }
 )
 """The endpoints that nobody needs to be known for."""
 
+_ONE_OF: list[dict[str, list[str]]] = [{"bearer": []}, {"userCookie": []}, {"visitorCookie": []}]
+
 DOCUMENTED = {
-    "security": [{"bearer": []}, {"userCookie": []}, {"visitorCookie": []}],
+    "security": _ONE_OF,
     "components": {
         "securitySchemes": {
-            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-            "userCookie": {"type": "apiKey", "in": "cookie", "name": COOKIES[PrincipalKind.USER]},
-            "visitorCookie": {"type": "apiKey", "in": "cookie", "name": COOKIES[PrincipalKind.VISITOR]},
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "A user's token, of the host product's or of `parley token issue`, or a visitor's.",
+            },
+            "userCookie": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": COOKIES[PrincipalKind.USER],
+                "description": "Set by `POST /api/v1/login`.",
+            },
+            "visitorCookie": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": COOKIES[PrincipalKind.VISITOR],
+                "description": "Set by `POST /api/v1/visitors`.",
+            },
         }
     },
 }
 """For the specification; what is public needs none of them."""
+
+OPTIONAL = [{}, *_ONE_OF]
+"""The same for what takes a token, and needs none."""
+
+SETS_COOKIE = {
+    "Set-Cookie": {
+        "description": "`parley_user` or `parley_visitor`: HttpOnly, SameSite=Lax, Secure over HTTPS.",
+        "schema": {"type": "string"},
+    }
+}
+"""The header of what sets or removes a cookie."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -63,11 +99,22 @@ def install(app: Flask, application: Application, settings: Settings) -> None:
     def authenticate() -> None:
         if request.endpoint is None or request.endpoint in PUBLIC:
             return
-        known = verified(application)
-        if known is None:
+        if not recognise(application):
             raise Unauthenticated("Send a bearer token, or get a visitor's cookie from POST /api/v1/visitors.")
-        g.principal = known.principal
-        g.expires_at = known.expires_at
+
+
+def recognise(application: Application) -> bool:
+    """Note who is asking, if anybody is known to be; raises what `verified` does."""
+    known = verified(application)
+    if known is not None:
+        become(known)
+    return known is not None
+
+
+def become(known: VerifiedToken) -> None:
+    """Note that it is they who are asking."""
+    g.principal, g.expires_at = known.principal, known.expires_at
+    bind(principal=known.principal.key)
 
 
 def principal() -> Principal:

@@ -13,15 +13,16 @@ from application.facade import Application
 from domain.errors import Forbidden
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
-from entrypoints.http.schemas import Request, enveloped
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import Request, choice_field, count_field, enveloped
 
 
 class RegionOut(Schema):
     """A region of the cache; what is not known while the cache is away is null."""
 
-    entries = fields.Integer(required=True, allow_none=True)
-    hits = fields.Integer(required=True, allow_none=True)
-    misses = fields.Integer(required=True, allow_none=True)
+    entries = count_field(allow_none=True)
+    hits = count_field(allow_none=True)
+    misses = count_field(allow_none=True)
     hit_rate = fields.Float(required=True, allow_none=True, metadata={"description": "Null before the first look-up."})
     lifetime = fields.Float(required=True, metadata={"description": "Seconds; 0: it is not cached."})
 
@@ -30,7 +31,7 @@ class CacheOut(Schema):
     """What is cached."""
 
     regions = fields.Dict(keys=fields.String(), values=fields.Nested(RegionOut), required=True)
-    bytes = fields.Integer(required=True, allow_none=True)
+    bytes = count_field(allow_none=True)
     backend = fields.String(required=True)
     available = fields.Boolean(required=True)
 
@@ -38,15 +39,15 @@ class CacheOut(Schema):
 class ClearBody(Request):
     """What to forget: of a region, or all; keys that match the pattern (`*` any text, `?` one character), or all."""
 
-    region = fields.Enum(Region, by_value=True, load_default=None, allow_none=True)
-    pattern = fields.String(load_default=None, allow_none=True)
+    region = choice_field(Region, load_default=None, allow_none=True)
+    pattern = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
 
 
 class ForgottenOut(Schema):
     """How many entries were forgotten, and of what."""
 
-    cleared = fields.Integer(required=True)
-    region = fields.String(required=True, allow_none=True)
+    cleared = count_field()
+    region = choice_field(Region, required=True, allow_none=True)
     pattern = fields.String(required=True, allow_none=True)
 
 
@@ -55,6 +56,7 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("cache", __name__, url_prefix="/cache", description="What is cached; for admins.")
 
     @routes.get("/stats/")
+    @refuses("forbidden")
     @routes.response(200, enveloped(CacheOut))
     def cache_stats() -> Response:
         """See what is cached, and how often it is found."""
@@ -62,9 +64,9 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.caches.report())
 
     @routes.post("/clear/")
+    @refuses("cache_unavailable")
     @routes.arguments(ClearBody())
     @routes.response(200, enveloped(ForgottenOut))
-    @routes.alt_response(503, description="The cache does not answer: nothing was cleared, or not all.")
     def clear_cache(body: dict[str, Any]) -> Response:
         """Forget what is cached: everything, a region, or the keys that match a pattern."""
         _require_admin()

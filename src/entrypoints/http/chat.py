@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response, after_this_request, g
+from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
@@ -21,30 +21,43 @@ from domain.limits import Limits
 from domain.replies import ReplyStatus
 from entrypoints.http import auth
 from entrypoints.http.answers import data
-from entrypoints.http.asking import waited_for
+from entrypoints.http.asking import REFUSED, waited_for
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import MessageListQuery
 from entrypoints.http.once import idempotent
-from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, enveloped, paged
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import (
+    FailureOut,
+    MessageOut,
+    Request,
+    SourceOut,
+    WholeNumber,
+    agent_field,
+    choice_field,
+    count_field,
+    enveloped,
+    paged,
+    text_field,
+)
 from entrypoints.http.sessions import ClearedOut, history_of
-from entrypoints.http.visitors import VisitorOut, remembered, shown, welcomed
+from entrypoints.http.visitors import VisitorOut, introduced, shown
 
 
 class ChatBody(Request):
     """A question, to whom, and about what."""
 
-    question = fields.String(required=True, metadata={"minLength": 1, "maxLength": 5000})
-    context_type = fields.String(load_default=None, allow_none=True, metadata={"description": "The agent's name."})
-    project_id = fields.UUID(load_default=None, allow_none=True)
-    on_conflict = fields.Enum(OnConflict, by_value=True, load_default=OnConflict.REJECT)
+    question = text_field(5000, required=True)
+    context_type = agent_field("Who answers: an agent's name.", load_default=None, allow_none=True)
+    project_id = fields.UUID(
+        load_default=None, allow_none=True, metadata={"description": "What the question is about."}
+    )
+    on_conflict = choice_field(OnConflict, load_default=OnConflict.REJECT)
 
 
 class TimedChatBody(ChatBody):
     """A question, and for how long its answer is waited for."""
 
-    timeout = fields.Integer(
-        load_default=30, strict=True, validate=validate.Range(1, 30), metadata={"description": "Seconds."}
-    )
+    timeout = WholeNumber(load_default=30, validate=validate.Range(1, 30), metadata={"description": "Seconds."})
 
 
 class ChatOut(Schema):
@@ -52,18 +65,20 @@ class ChatOut(Schema):
 
     question = fields.String(required=True)
     answer = fields.String(required=True)
-    status = fields.String(required=True)
+    status = fields.String(
+        required=True, validate=validate.OneOf([each.value for each in ReplyStatus if not each.is_live])
+    )
     context_type = fields.String(required=True)
     project_id = fields.UUID(required=True, allow_none=True)
     conversation_id = fields.UUID(required=True)
     message_id = fields.UUID(required=True)
     reply_id = fields.UUID(required=True)
     sources = fields.List(fields.Nested(SourceOut), required=True)
-    confidence = fields.Float(required=True, allow_none=True)
-    tokens_used = fields.Integer(required=True, allow_none=True)
-    chunks_used = fields.Integer(required=True)
+    confidence = fields.Float(required=True, allow_none=True, metadata={"minimum": 0, "maximum": 1})
+    tokens_used = fields.Integer(required=True, allow_none=True, metadata={"minimum": 0})
+    chunks_used = count_field()
     cached = fields.Boolean(required=True)
-    response_time_ms = fields.Integer(required=True, allow_none=True)
+    response_time_ms = fields.Integer(required=True, allow_none=True, metadata={"minimum": 0})
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     visitor = fields.Nested(VisitorOut)
 
@@ -73,17 +88,21 @@ def blueprint(app: Application, limits: Limits, reply_timeout: float) -> Bluepri
     routes = Blueprint("chat", __name__, url_prefix="/chat", description="Question and answer in one call.")
 
     @routes.post("/")
+    @refuses(*REFUSED, "forbidden", "project_not_found")
     @idempotent(routes)
+    @routes.doc(security=auth.OPTIONAL)
     @routes.arguments(ChatBody())
-    @routes.response(200, enveloped(ChatOut))
+    @routes.response(200, enveloped(ChatOut), headers=auth.SETS_COOKIE)
     def chat(body: dict[str, Any]) -> Response:
         """Ask, and wait for the answer."""
         return _answered(app, limits, body, reply_timeout + 5)
 
     @routes.post("/timeout/")
+    @refuses(*REFUSED, "forbidden", "project_not_found")
     @idempotent(routes)
+    @routes.doc(security=auth.OPTIONAL)
     @routes.arguments(TimedChatBody())
-    @routes.response(200, enveloped(ChatOut))
+    @routes.response(200, enveloped(ChatOut), headers=auth.SETS_COOKIE)
     def chat_with_timeout(body: dict[str, Any]) -> Response:
         """Ask, and wait for so many seconds; 408 with the text so far when they are over, while the reply goes on."""
         return _answered(app, limits, body, body["timeout"])
@@ -158,17 +177,11 @@ def _introduced(app: Application, project_id: UUID | None) -> Document:
 
     Raises NotFound for a project that no visitor could ask about.
     """
-    known = auth.verified(app)
-    if known is not None:
-        g.principal, g.expires_at = known.principal, known.expires_at
-        return {}
-    if project_id is not None and not app.read_knowledge.scope("", project_id=project_id, keys=None).projects:
+    is_stranger = not auth.recognise(app) and project_id is not None
+    if is_stranger and not app.read_knowledge.scope("", project_id=project_id, keys=None).projects:
         raise NotFound("project", project_id)
-    auth.refuse_other_sites()
-    welcome = welcomed(app)
-    g.principal, g.expires_at = welcome.visitor, welcome.expires_at
-    after_this_request(lambda answer: remembered(answer, welcome))
-    return {"visitor": shown(welcome)}
+    welcome = introduced(app)
+    return {"visitor": shown(welcome)} if welcome is not None else {}
 
 
 def _chat_document(question: Document, reply: Document) -> Document:

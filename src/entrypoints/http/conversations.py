@@ -20,59 +20,79 @@ from application.conversations.commands import (
 from application.documents import asked_document, conversation_document, deletion_document
 from application.facade import Application
 from entrypoints.http.answers import data
-from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
+from entrypoints.http.asking import REFUSED, AskQuery, QuestionBody, answers, asked
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
+from entrypoints.http.refusals import refuses
 from entrypoints.http.schemas import (
+    LOCATION,
     DeletionOut,
     LastMessage,
     ListQuery,
     MessageOut,
     Request,
+    agent_field,
+    count_field,
     enveloped,
     message_page_of,
     metadata_field,
+    order_field,
     page_of,
     paged,
+    text_field,
 )
 
 
 class ConversationListQuery(ListQuery):
     """Which page of the conversations, in which order; of one room if it is given."""
 
-    room_id = fields.UUID(load_default=None)
+    room_id = fields.UUID(load_default=None, metadata={"description": "Only those in this room."})
     sort_by = fields.String(
         load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "title"])
     )
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+    order = order_field("desc")
 
 
 class MessageListQuery(Request):
     """Which page of a history: by position (`before`, `after`, both exclusive) or by offset."""
 
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    offset = fields.Integer(load_default=None, validate=validate.Range(0, 1_000_000_000))
-    before = fields.Integer(load_default=None, validate=validate.Range(1, 2_000_000_000))
-    after = fields.Integer(load_default=None, validate=validate.Range(0, 2_000_000_000))
-    order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
+    limit = fields.Integer(
+        load_default=20, validate=validate.Range(1, 100), metadata={"description": "How many at most."}
+    )
+    offset = fields.Integer(
+        load_default=None,
+        validate=validate.Range(0, 1_000_000_000),
+        metadata={"description": "Skip so many, counted from the side that the order begins on."},
+    )
+    before = fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, 2_000_000_000),
+        metadata={"description": "Only positions below this one; the newest of them."},
+    )
+    after = fields.Integer(
+        load_default=None,
+        validate=validate.Range(0, 2_000_000_000),
+        metadata={"description": "Only positions above this one; the oldest of them."},
+    )
+    order = order_field("asc")
 
 
 class ConversationBody(Request):
     """A new conversation."""
 
     room_id = fields.UUID(load_default=None, allow_none=True)
-    title = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
-    agent = fields.String(load_default=None, allow_none=True)
+    title = text_field(200, load_default=None, allow_none=True)
+    agent = agent_field(load_default=None, allow_none=True)
     project_id = fields.UUID(load_default=None, allow_none=True)
-    external_id = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
+    external_id = text_field(200, "What a client of another wire calls it.", load_default=None, allow_none=True)
     metadata = metadata_field()
 
 
 class ConversationChanges(Request):
     """What to change of a conversation."""
 
-    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
-    agent = fields.String()
+    title = text_field(200)
+    agent = agent_field()
     project_id = fields.UUID(allow_none=True)
     metadata = metadata_field()
 
@@ -87,13 +107,13 @@ class ConversationOut(Schema):
     project_id = fields.UUID(required=True, allow_none=True)
     external_id = fields.String(required=True, allow_none=True)
     metadata = fields.Dict(required=True)
-    message_count = fields.Integer(required=True)
+    message_count = count_field()
     last_message = fields.Nested(LastMessage, required=True, allow_none=True)
     live_reply_id = fields.UUID(required=True, allow_none=True)
     last_activity_at = fields.DateTime(required=True)
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(required=True, metadata={"minimum": 1})
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -101,9 +121,10 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("conversations", __name__, url_prefix="/conversations", description="Threads of messages.")
 
     @routes.post("")
+    @refuses("forbidden", "room_not_found", "project_not_found", "external_id_taken")
     @idempotent(routes)
     @routes.arguments(ConversationBody())
-    @routes.response(201, enveloped(ConversationOut))
+    @routes.response(201, enveloped(ConversationOut), headers=LOCATION)
     def start_conversation(body: dict[str, Any]) -> Response:
         """Start a conversation, in a room or on its own."""
         start = StartConversation(principal=principal(), **body)
@@ -111,6 +132,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(document, 201, {"Location": f"/api/v1/conversations/{document['id']}"})
 
     @routes.get("")
+    @refuses("forbidden", "room_not_found")
     @routes.arguments(ConversationListQuery(), location="query")
     @routes.response(200, paged(ConversationOut))
     def list_conversations(query: dict[str, Any]) -> Response:
@@ -124,6 +146,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.conversation(conversation_id, principal()))
 
     @routes.patch("/<id:conversation_id>")
+    @refuses("project_not_found")
     @routes.arguments(ConversationChanges())
     @routes.response(200, enveloped(ConversationOut))
     def change_conversation(body: dict[str, Any], conversation_id: UUID) -> Response:
@@ -139,6 +162,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:conversation_id>/restore")
+    @refuses("not_deleted", "room_deleted")
     @routes.response(200, enveloped(ConversationOut))
     def restore_conversation(conversation_id: UUID) -> Response:
         """Bring a deleted conversation back."""
@@ -153,11 +177,11 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.messages(conversation_id, principal(), message_page_of(query)))
 
     @routes.post("/<id:conversation_id>/messages")
+    @refuses(*REFUSED)
     @idempotent(routes)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
-    @routes.response(202, enveloped(AskedOut))
-    @routes.alt_response(200, schema=enveloped(AskedOut), description="With `wait`: the finished reply.")
+    @answers(routes)
     def ask(query: dict[str, Any], body: dict[str, Any], conversation_id: UUID) -> Response:
         """Ask a question.
 

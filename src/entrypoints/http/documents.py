@@ -26,48 +26,64 @@ from application.knowledge.documents import (
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
+from entrypoints.http.refusals import refuses
 from entrypoints.http.schemas import (
+    LOCATION,
     DeletionOut,
     FailureOut,
     ListQuery,
     Request,
+    count_field,
     enveloped,
     metadata_field,
+    order_field,
     page_of,
     paged,
+    text_field,
 )
 from entrypoints.http.uploads import UploadBody, takes_file
+
+_NAME = {
+    "minLength": 1,
+    "maxLength": 200,
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
+    "description": "What its file is called.",
+}
+
+_BYTES = {"type": "string", "format": "binary"}
+
+_FILE = {"Content-Disposition": {"description": "What it is called (RFC 6266).", "schema": {"type": "string"}}}
 
 
 class DocumentListQuery(ListQuery):
     """Which page of the documents, in which order: of one project, or all one's own."""
 
-    project_id = fields.UUID(load_default=None)
+    project_id = fields.UUID(load_default=None, metadata={"description": "Only those of this project."})
     sort_by = fields.String(load_default="updated_at", validate=validate.OneOf(["updated_at", "created_at", "name"]))
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+    order = order_field("desc")
 
 
 class DocumentBody(UploadBody):
     """A new document of a project."""
 
     project_id = fields.UUID(required=True)
-    name = fields.String(metadata={"minLength": 1, "maxLength": 200, "description": "What its file is called."})
-    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
+    name = fields.String(metadata=_NAME)
+    title = text_field(200)
     metadata = metadata_field()
 
 
 class DocumentChanges(Request):
     """What to change of a document."""
 
-    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
+    title = text_field(200)
     metadata = metadata_field()
 
 
 class ProgressOut(Schema):
     """How many steps of the work under way are behind it; what there is in all may not be known yet."""
 
-    done = fields.Integer(required=True)
-    total = fields.Integer(required=True)
+    done = count_field()
+    total = count_field()
 
 
 class DocumentOut(Schema):
@@ -78,18 +94,18 @@ class DocumentOut(Schema):
     name = fields.String(required=True)
     title = fields.String(required=True)
     media_type = fields.String(required=True)
-    size = fields.Integer(required=True)
-    status = fields.String(required=True)
+    size = fields.Integer(required=True, metadata={"minimum": 0, "description": "Bytes."})
+    status = fields.String(required=True, validate=validate.OneOf(["queued", "processing", "ready", "failed"]))
     progress = fields.Nested(ProgressOut, required=True, allow_none=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
-    characters = fields.Integer(required=True)
-    passage_count = fields.Integer(required=True)
-    embedded = fields.Boolean(required=True)
+    characters = count_field()
+    passage_count = count_field()
+    embedded = fields.Boolean(required=True, metadata={"description": "Whether it is found by its meaning."})
     metadata = fields.Dict(required=True)
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
     ingested_at = fields.DateTime(required=True, allow_none=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(required=True, metadata={"minimum": 1})
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -101,9 +117,10 @@ def blueprint(app: Application) -> Blueprint:
         return data(document, 202, {"Location": f"/api/v1/documents/{document['id']}"})
 
     @routes.post("")
+    @refuses("forbidden", "project_not_found", "document_exists", "document_limit_reached")
     @idempotent(routes)
     @takes_file(routes, DocumentBody())
-    @routes.response(202, enveloped(DocumentOut))
+    @routes.response(202, enveloped(DocumentOut), headers=LOCATION)
     def add_document(body: dict[str, Any]) -> Response:
         """Add a document to a project; it is read in afterwards."""
         document = AddDocument(principal=principal(), **body)
@@ -112,6 +129,7 @@ def blueprint(app: Application) -> Blueprint:
         )
 
     @routes.get("")
+    @refuses("forbidden", "project_not_found")
     @routes.arguments(DocumentListQuery(), location="query")
     @routes.response(200, paged(DocumentOut))
     def list_documents(query: dict[str, Any]) -> Response:
@@ -134,14 +152,17 @@ def blueprint(app: Application) -> Blueprint:
 
     @routes.put("/<id:document_id>/content")
     @takes_file(routes, UploadBody())
-    @routes.response(202, enveloped(DocumentOut))
+    @routes.response(202, enveloped(DocumentOut), headers=LOCATION)
     def replace_content(body: dict[str, Any], document_id: UUID) -> Response:
         """Replace a document's file; what the old one says is found until the new one is read in."""
         app.documents.replace(ReplaceDocument(principal=principal(), document_id=document_id, **body))
         return accepted(app.read_knowledge.document(document_id, principal()))
 
     @routes.get("/<id:document_id>/content")
-    @routes.response(200, description="The file, as it was sent.")
+    @routes.alt_response(200, schema=_BYTES, content_type="*/*", description="The file, as it was sent.")
+    @routes.response(
+        200, _BYTES, content_type="application/octet-stream", description="The file, as it was sent.", headers=_FILE
+    )
     def get_content(document_id: UUID) -> Response:
         """Download a document's file."""
         document, content = app.read_knowledge.content(document_id, principal())
@@ -151,7 +172,7 @@ def blueprint(app: Application) -> Blueprint:
         return response
 
     @routes.post("/<id:document_id>/ingest")
-    @routes.response(202, enveloped(DocumentOut))
+    @routes.response(202, enveloped(DocumentOut), headers=LOCATION)
     def reingest_document(document_id: UUID) -> Response:
         """Read a document in again."""
         app.documents.reingest(ReingestDocument(principal=principal(), document_id=document_id))
@@ -165,6 +186,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:document_id>/restore")
+    @refuses("not_deleted", "project_deleted", "document_exists", "document_limit_reached")
     @routes.response(200, enveloped(DocumentOut))
     def restore_document(document_id: UUID) -> Response:
         """Bring a deleted document back."""

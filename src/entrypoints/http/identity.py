@@ -13,13 +13,14 @@ from domain.errors import Unauthenticated
 from domain.identity import PrincipalKind
 from entrypoints.http import auth
 from entrypoints.http.answers import data
-from entrypoints.http.schemas import enveloped
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import choice_field, enveloped
 
 
 class PrincipalOut(Schema):
     """Who is asking, and until when their token is good."""
 
-    kind = fields.String(required=True)
+    kind = choice_field(PrincipalKind, required=True)
     id = fields.String(required=True)
     roles = fields.List(fields.String(), required=True)
     expires_at = fields.DateTime(required=True)
@@ -30,7 +31,9 @@ def blueprint() -> Blueprint:
     routes = Blueprint("identity", __name__, url_prefix="", description="Who is asking.")
 
     @routes.post("/login")
-    @routes.response(200, enveloped(PrincipalOut))
+    @refuses("forbidden", "validation_failed")
+    @routes.doc(security=[{"bearer": []}])
+    @routes.response(200, enveloped(PrincipalOut), headers=auth.SETS_COOKIE)
     def login() -> Response:
         """Keep the bearer token in a cookie that scripts cannot read, until the token ends."""
         auth.refuse_other_sites()  # They must not make somebody's browser act as somebody else.
@@ -40,13 +43,15 @@ def blueprint() -> Blueprint:
         return auth.remember(data(_asking()), token, VerifiedToken(auth.principal(), auth.expires_at()))
 
     @routes.post("/logout")
-    @routes.response(204)
+    @refuses("forbidden")
+    @routes.response(204, headers=auth.SETS_COOKIE)
     def logout() -> Response:
         """Remove the user's cookie and the visitor's; the tokens in them stay good until they end."""
         auth.refuse_other_sites()
         return auth.forget(Response(status=204), *PrincipalKind)
 
     @routes.get("/me")
+    @routes.doc(operationId="who_am_i")
     @routes.response(200, enveloped(PrincipalOut))
     def me() -> Response:
         """Who is asking."""

@@ -14,12 +14,26 @@ from application.documents import deletion_document
 from application.facade import Application
 from application.job_analyses.commands import AnalyseJobDescription, DeleteJobAnalysis, File, RestoreJobAnalysis
 from application.job_analyses.documents import analysis_document
+from domain.job_analyses import AnalysisStatus, Importance
 from domain.rate_limits import Action
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.documents import ProgressOut
 from entrypoints.http.once import creating, idempotent
-from entrypoints.http.schemas import DeletionOut, FailureOut, ListQuery, enveloped, page_of, paged
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import (
+    LOCATION,
+    DeletionOut,
+    FailureOut,
+    ListQuery,
+    choice_field,
+    count_field,
+    enveloped,
+    order_field,
+    page_of,
+    paged,
+    text_field,
+)
 from entrypoints.http.uploads import UploadBody, takes_file
 
 _UNNAMED = "job description"
@@ -29,15 +43,16 @@ class JobAnalysisListQuery(ListQuery):
     """Which page of the job analyses, in which order."""
 
     sort_by = fields.String(load_default="created_at", validate=validate.OneOf(["created_at", "title", "score"]))
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+    order = order_field("desc")
 
 
 class JobAnalysisBody(UploadBody):
     """A job description: a text, or a file (PDF, DOCX, HTML, Markdown or text). Loads to a `description`."""
 
-    text = fields.String(metadata={"minLength": 1, "maxLength": 20_000})
-    media_type = fields.String(metadata={"description": "What the file is, if not what the form says."})
-    title = fields.String(metadata={"minLength": 1, "maxLength": 200})
+    of_files = UploadBody.of_files | {"media_type"}
+
+    text = text_field(20_000)
+    title = text_field(200)
     project_id = fields.UUID(metadata={"description": "Compare with this project only."})
 
     @validates_schema
@@ -63,7 +78,7 @@ class JobFileOut(Schema):
 
     name = fields.String(required=True)
     media_type = fields.String(required=True)
-    size = fields.Integer(required=True)
+    size = count_field()
 
 
 class JobAnalysisItemOut(Schema):
@@ -73,16 +88,16 @@ class JobAnalysisItemOut(Schema):
     title = fields.String(required=True)
     file = fields.Nested(JobFileOut, required=True, allow_none=True)
     project_id = fields.UUID(required=True, allow_none=True)
-    status = fields.String(required=True)
+    status = choice_field(AnalysisStatus, required=True)
     progress = fields.Nested(ProgressOut, required=True, allow_none=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
-    score = fields.Integer(required=True, allow_none=True)
-    matched = fields.Integer(required=True)
-    missing = fields.Integer(required=True)
+    score = fields.Integer(required=True, allow_none=True, metadata={"minimum": 0, "maximum": 100})
+    matched = count_field()
+    missing = count_field()
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
     finished_at = fields.DateTime(required=True, allow_none=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(required=True, metadata={"minimum": 1})
 
 
 class EvidenceOut(Schema):
@@ -101,17 +116,17 @@ class JobSkillOut(Schema):
 
     name = fields.String(required=True)
     kind = fields.String(required=True)
-    importance = fields.String(required=True)
-    years = fields.Integer(required=True, allow_none=True)
-    status = fields.String(required=True)
+    importance = choice_field(Importance, required=True)
+    years = count_field(allow_none=True)
+    status = fields.String(required=True, validate=validate.OneOf(["matched", "missing"]))
     evidence = fields.List(fields.Nested(EvidenceOut), required=True)
 
 
 class ShareOut(Schema):
     """How many skills there are, and how many of them there is evidence for."""
 
-    found = fields.Integer(required=True)
-    matched = fields.Integer(required=True)
+    found = count_field()
+    matched = count_field()
 
 
 class GroundsOut(Schema):
@@ -125,12 +140,12 @@ class JobResultOut(Schema):
     """What came of the comparison."""
 
     skills = fields.List(fields.Nested(JobSkillOut), required=True)
-    matched = fields.Integer(required=True)
-    missing = fields.Integer(required=True)
-    score = fields.Integer(required=True, allow_none=True)
+    matched = count_field()
+    missing = count_field()
+    score = fields.Integer(required=True, allow_none=True, metadata={"minimum": 0, "maximum": 100})
     grounds = fields.Nested(GroundsOut, required=True)
     summary = fields.String(required=True)
-    method = fields.String(required=True)
+    method = fields.String(required=True, validate=validate.OneOf(["rules", "model"]))
     cached = fields.Boolean(required=True)
 
 
@@ -148,9 +163,10 @@ def blueprint(app: Application) -> Blueprint:
     )
 
     @routes.post("")
+    @refuses("forbidden", "project_not_found", "job_analysis_limit_reached", "rate_limited")
     @idempotent(routes)
     @takes_file(routes, JobAnalysisBody())
-    @routes.response(202, enveloped(JobAnalysisOut))
+    @routes.response(202, enveloped(JobAnalysisOut), headers=LOCATION)
     def analyse_job(body: dict[str, Any]) -> Response:
         """Compare a job description with the documents that answer one's questions; that goes on afterwards."""
         asked = AnalyseJobDescription(principal=principal(), **body)
@@ -180,6 +196,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:analysis_id>/restore")
+    @refuses("not_deleted", "job_analysis_limit_reached")
     @routes.response(200, enveloped(JobAnalysisOut))
     def restore_job_analysis(analysis_id: UUID) -> Response:
         """Bring a deleted job analysis back."""

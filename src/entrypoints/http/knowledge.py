@@ -14,7 +14,8 @@ from application.knowledge.retrieval import Mode
 from domain.agents import ALL_KNOWLEDGE
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
-from entrypoints.http.schemas import Request, enveloped
+from entrypoints.http.refusals import EMBEDDING, refuses
+from entrypoints.http.schemas import Request, agent_field, choice_field, count_field, enveloped
 
 
 class KnowledgeQuery(Request):
@@ -22,9 +23,11 @@ class KnowledgeQuery(Request):
 
     q = fields.String(required=True, validate=validate.Length(1, 1000))
     limit = fields.Integer(load_default=5, validate=validate.Range(1, 20))
-    mode = fields.Enum(Mode, by_value=True, load_default=Mode.HYBRID)
+    mode = choice_field(
+        Mode, load_default=Mode.HYBRID, metadata={"description": "By words and meaning, or by one of them alone."}
+    )
     project_id = fields.UUID(load_default=None, metadata={"description": "In this project only."})
-    agent = fields.String(load_default=None, metadata={"description": "In what this agent draws on."})
+    agent = agent_field("In what this agent draws on.", load_default=None)
 
 
 class PassageOut(Schema):
@@ -41,7 +44,12 @@ class PassageOut(Schema):
     text = fields.String(required=True)
     score = fields.Float(required=True, metadata={"description": "Comparable within this answer only."})
     relevance = fields.Float(
-        required=True, metadata={"description": "0 to 1: how much of the question it speaks of, and how near it is."}
+        required=True,
+        metadata={
+            "minimum": 0,
+            "maximum": 1,
+            "description": "How much of the question it speaks of, and how near it is.",
+        },
     )
 
 
@@ -49,8 +57,8 @@ class FindingsOut(Schema):
     """The passages, best first, and what they were found by: `text` where `hybrid` was not to be had."""
 
     items = fields.List(fields.Nested(PassageOut), required=True)
-    mode = fields.String(required=True)
-    total = fields.Integer(required=True)
+    mode = choice_field(Mode, required=True)
+    total = count_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -58,9 +66,9 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("knowledge", __name__, url_prefix="/knowledge", description="What answers are grounded in.")
 
     @routes.get("/search")
+    @refuses("forbidden", "project_not_found", "embeddings_off", *EMBEDDING)
     @routes.arguments(KnowledgeQuery(), location="query")
     @routes.response(200, enveloped(FindingsOut))
-    @routes.alt_response(409, description="`embeddings_off`: the mode is vector, and there are no vectors.")
     def search_knowledge(query: dict[str, Any]) -> Response:
         """Find the passages that bear on a question, in the documents that one's questions are answered from."""
         asker, project_id = principal(), query["project_id"]

@@ -16,18 +16,19 @@ from application.documents import asked_document, conversation_document, message
 from application.facade import Application
 from domain.messages import Rating
 from entrypoints.http.answers import data
-from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
+from entrypoints.http.asking import REFUSED, AskQuery, QuestionBody, answers, asked
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import ConversationOut
 from entrypoints.http.once import idempotent
-from entrypoints.http.schemas import ListQuery, MessageOut, Request, enveloped, page_of, paged
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import ListQuery, MessageOut, Request, choice_field, enveloped, page_of, paged, text_field
 
 
 class FeedbackBody(Request):
     """What one thinks of an answer."""
 
-    rating = fields.Enum(Rating, by_value=True, required=True)
-    comment = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 1000})
+    rating = choice_field(Rating, required=True)
+    comment = text_field(1000, load_default=None, allow_none=True)
 
 
 class VersionOut(MessageOut):
@@ -48,11 +49,12 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read.versions(message_id, principal(), page_of(query)))
 
     @routes.post("/<id:message_id>/edit")
+    @refuses(*REFUSED, "not_a_question")
     @idempotent(routes)
+    @routes.doc(operationId="edit_question")
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
-    @routes.response(202, enveloped(AskedOut))
-    @routes.alt_response(200, schema=enveloped(AskedOut), description="With `wait`: the finished reply.")
+    @answers(routes)
     def edit(query: dict[str, Any], body: dict[str, Any], message_id: UUID) -> Response:
         """Ask another version of a question; what followed the old one leaves the history and is kept.
 
@@ -65,6 +67,8 @@ def blueprint(app: Application) -> Blueprint:
         )
 
     @routes.post("/<id:message_id>/select")
+    @refuses("reply_in_progress")
+    @routes.doc(operationId="select_version")
     @routes.response(200, enveloped(ConversationOut))
     def select(message_id: UUID) -> Response:
         """Have the conversation go on with the branch that a message is on."""
@@ -72,6 +76,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(conversation_document(app.messages.select(selection)))
 
     @routes.put("/<id:message_id>/feedback")
+    @refuses("not_an_answer")
     @routes.arguments(FeedbackBody())
     @routes.response(200, enveloped(MessageOut))
     def give_feedback(body: dict[str, Any], message_id: UUID) -> Response:
@@ -80,6 +85,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(message_document(app.messages.give_feedback(feedback)))
 
     @routes.delete("/<id:message_id>/feedback")
+    @refuses("not_an_answer")
     @routes.response(200, enveloped(MessageOut))
     def take_feedback_back(message_id: UUID) -> Response:
         """Take one's feedback back."""

@@ -39,6 +39,7 @@ class _Header(Schema):
         metadata={
             "minLength": 1,
             "maxLength": 255,
+            "pattern": "^[!-~]([ -~]*[!-~])?$",
             "description": (
                 "1 to 255 printable characters, one key for each thing that is wanted. A second request with the "
                 "key is answered as the first one was (with the header `Idempotent-Replayed: true`), with 409 while "
@@ -73,17 +74,20 @@ def install(app: Flask) -> None:
         return response
 
 
-def creating(app: Application, act: Callable[[Once | None], Document], *counted: Action) -> Document:
+def creating(
+    app: Application, act: Callable[[Once | None], Document], *counted: Action, unkeyed: Once | None = None
+) -> Document:
     """What `act` answers; with an idempotency key, what the first request with that key was answered.
 
-    Only what is done is `counted` against the rates of the principal who asks.
+    `unkeyed` is what takes effect once of a request that has none. Only what is done is `counted` against the rates
+    of the principal who asks.
     """
 
     def do() -> Document:
         with spending(app, *counted):
             return act(once)
 
-    once = _once()
+    once = _once() or unkeyed
     answer, g.replayed = app.idempotency(once, do)
     return answer
 

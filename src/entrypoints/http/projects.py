@@ -17,7 +17,21 @@ from domain.knowledge import Visibility
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
-from entrypoints.http.schemas import DeletionOut, ListQuery, Request, enveloped, metadata_field, page_of, paged
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import (
+    LOCATION,
+    DeletionOut,
+    ListQuery,
+    Request,
+    choice_field,
+    count_field,
+    enveloped,
+    metadata_field,
+    order_field,
+    page_of,
+    paged,
+    text_field,
+)
 
 _KEY = {"minLength": 1, "maxLength": 60, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"}
 
@@ -25,28 +39,28 @@ _KEY = {"minLength": 1, "maxLength": 60, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9
 class ProjectListQuery(ListQuery):
     """Which page of the projects, in which order: one's own, or all that are visible to one."""
 
-    visible = fields.Boolean(load_default=False)
+    visible = fields.Boolean(load_default=False, metadata={"description": "The public ones too."})
     sort_by = fields.String(load_default="updated_at", validate=validate.OneOf(["updated_at", "created_at", "name"]))
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+    order = order_field("desc")
 
 
 class ProjectBody(Request):
     """A new project; without a key its name makes one."""
 
-    name = fields.String(required=True, metadata={"minLength": 1, "maxLength": 100})
+    name = text_field(100, required=True)
     key = fields.String(load_default=None, allow_none=True, metadata=_KEY)
     description = fields.String(load_default="", metadata={"maxLength": 2000})
-    visibility = fields.Enum(Visibility, by_value=True, load_default=Visibility.PRIVATE)
+    visibility = choice_field(Visibility, load_default=Visibility.PRIVATE)
     metadata = metadata_field()
 
 
 class ProjectChanges(Request):
     """What to change of a project."""
 
-    name = fields.String(metadata={"minLength": 1, "maxLength": 100})
+    name = text_field(100)
     key = fields.String(metadata=_KEY)
     description = fields.String(metadata={"maxLength": 2000})
-    visibility = fields.Enum(Visibility, by_value=True)
+    visibility = choice_field(Visibility)
     metadata = metadata_field()
 
 
@@ -57,14 +71,14 @@ class ProjectOut(Schema):
     key = fields.String(required=True)
     name = fields.String(required=True)
     description = fields.String(required=True)
-    visibility = fields.String(required=True)
+    visibility = choice_field(Visibility, required=True)
     is_own = fields.Boolean(required=True)
     metadata = fields.Dict(required=True)
-    document_count = fields.Integer(required=True)
-    passage_count = fields.Integer(required=True)
+    document_count = count_field()
+    passage_count = count_field()
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(required=True, metadata={"minimum": 1})
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -72,9 +86,10 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("projects", __name__, url_prefix="/projects", description="What answers are grounded in.")
 
     @routes.post("")
+    @refuses("project_exists", "project_limit_reached")
     @idempotent(routes)
     @routes.arguments(ProjectBody())
-    @routes.response(201, enveloped(ProjectOut))
+    @routes.response(201, enveloped(ProjectOut), headers=LOCATION)
     def open_project(body: dict[str, Any]) -> Response:
         """Open a project."""
         project = OpenProject(principal=principal(), **body)
@@ -97,6 +112,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read_knowledge.project(project_id, principal()))
 
     @routes.patch("/<id:project_id>")
+    @refuses("project_exists")
     @routes.arguments(ProjectChanges())
     @routes.response(200, enveloped(ProjectOut))
     def change_project(body: dict[str, Any], project_id: UUID) -> Response:
@@ -112,6 +128,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:project_id>/restore")
+    @refuses("not_deleted", "project_exists", "project_limit_reached")
     @routes.response(200, enveloped(ProjectOut))
     def restore_project(project_id: UUID) -> Response:
         """Bring a deleted project back with what went with it."""

@@ -21,15 +21,38 @@ from domain.rate_limits import Action
 from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.events import STREAM
 from entrypoints.http.once import creating, idempotent
-from entrypoints.http.schemas import FailureOut, MessageOut, Request, SourceOut, ToolCallOut, enveloped
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import (
+    LOCATION,
+    FailureOut,
+    MessageOut,
+    Request,
+    SourceOut,
+    ToolCallOut,
+    choice_field,
+    enveloped,
+)
 from entrypoints.http.streaming import event_stream
+
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The `id` of the last event that was seen, as browsers send it.",
+    "schema": {"type": "string", "pattern": r"^[ \t]*[0-9]{0,10}[ \t]*$"},
+    "example": "7",
+}
 
 
 class EventsQuery(Request):
     """From where to watch; the Last-Event-ID header says the same."""
 
-    after = fields.Integer(load_default=-1, validate=validate.Range(-1, 2_000_000_000))
+    after = fields.Integer(
+        load_default=-1,
+        validate=validate.Range(-1, 2_000_000_000),
+        metadata={"description": "Only the events after this number."},
+    )
 
 
 class ReplyOut(Schema):
@@ -37,18 +60,20 @@ class ReplyOut(Schema):
 
     id = fields.UUID(required=True)
     conversation_id = fields.UUID(required=True)
-    position = fields.Integer(required=True)
-    version = fields.Integer(required=True)
+    position = fields.Integer(required=True, metadata={"minimum": 1})
+    version = fields.Integer(required=True, metadata={"minimum": 1})
     agent = fields.String(required=True)
     project_id = fields.UUID(required=True, allow_none=True)
-    status = fields.String(required=True)
+    status = choice_field(ReplyStatus, required=True)
     text = fields.String(required=True)
     sources = fields.List(fields.Nested(SourceOut), required=True)
     tool_calls = fields.List(fields.Nested(ToolCallOut), required=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     metadata = fields.Dict(required=True)
     cancel_requested = fields.Boolean(required=True)
-    final_seq = fields.Integer(required=True, allow_none=True)
+    final_seq = fields.Integer(
+        required=True, allow_none=True, metadata={"minimum": 0, "description": "The number of its last event."}
+    )
     created_at = fields.DateTime(required=True)
     started_at = fields.DateTime(required=True, allow_none=True)
     finished_at = fields.DateTime(required=True, allow_none=True)
@@ -73,7 +98,8 @@ def blueprint(app: Application) -> Blueprint:
 
     @routes.get("/<id:reply_id>/events")
     @routes.arguments(EventsQuery(), location="query")
-    @routes.response(200, description="Server-sent events; `id` is the event's number in the reply's log.")
+    @routes.doc(parameters=[_LAST_EVENT_ID])
+    @routes.response(200, STREAM, content_type="text/event-stream", description="Server-sent events.")
     @routes.alt_response(204, description="The watcher has seen the last event already.")
     def watch_reply(query: dict[str, Any], reply_id: UUID) -> Response:
         """Watch a reply from its beginning, or after the later of what `Last-Event-ID` and `after` name."""
@@ -90,8 +116,9 @@ def blueprint(app: Application) -> Blueprint:
         return data(reply, 202 if ReplyStatus(reply["status"]).is_live else 200)
 
     @routes.post("/<id:reply_id>/regenerate")
+    @refuses("not_last_answer", "reply_in_progress", "project_gone", "rate_limited", "too_many_live_replies")
     @idempotent(routes)
-    @routes.response(202, enveloped(RegeneratedOut))
+    @routes.response(202, enveloped(RegeneratedOut), headers=LOCATION)
     def regenerate_reply(reply_id: UUID) -> Response:
         """Have the last answer of a conversation written anew; the old one is kept as a version."""
         wish = RegenerateReply(principal=principal(), reply_id=reply_id)

@@ -17,17 +17,22 @@ from domain.rate_limits import Action
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
+from entrypoints.http.refusals import refuses
 from entrypoints.http.schemas import (
+    LOCATION,
     DeletionOut,
     LastMessage,
     ListQuery,
     MessageOut,
     Request,
+    count_field,
     enveloped,
     message_page_of,
     metadata_field,
+    order_field,
     page_of,
     paged,
+    text_field,
 )
 
 
@@ -37,26 +42,26 @@ class RoomListQuery(ListQuery):
     sort_by = fields.String(
         load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "name"])
     )
-    order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
+    order = order_field("desc")
 
 
 class RoomHistoryQuery(ListQuery):
     """Which page of a room's history."""
 
-    order = fields.String(load_default="asc", validate=validate.OneOf(["asc", "desc"]))
+    order = order_field("asc")
 
 
 class RoomBody(Request):
     """A new room."""
 
-    name = fields.String(required=True, metadata={"minLength": 1, "maxLength": 100})
+    name = text_field(100, required=True)
     metadata = metadata_field()
 
 
 class RoomChanges(Request):
     """What to change of a room."""
 
-    name = fields.String(metadata={"minLength": 1, "maxLength": 100})
+    name = text_field(100)
     metadata = metadata_field()
 
 
@@ -66,13 +71,13 @@ class RoomOut(Schema):
     id = fields.UUID(required=True)
     name = fields.String(required=True)
     metadata = fields.Dict(required=True)
-    conversation_count = fields.Integer(required=True)
-    message_count = fields.Integer(required=True)
+    conversation_count = count_field()
+    message_count = count_field()
     last_message = fields.Nested(LastMessage, required=True, allow_none=True)
     last_activity_at = fields.DateTime(required=True)
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(required=True, metadata={"minimum": 1})
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -80,9 +85,10 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("rooms", __name__, url_prefix="/rooms", description="A principal's spaces.")
 
     @routes.post("")
+    @refuses("room_limit_reached", "rate_limited")
     @idempotent(routes)
     @routes.arguments(RoomBody())
-    @routes.response(201, enveloped(RoomOut))
+    @routes.response(201, enveloped(RoomOut), headers=LOCATION)
     def open_room(body: dict[str, Any]) -> Response:
         """Open a room."""
         room = OpenRoom(principal=principal(), **body)
@@ -118,6 +124,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:room_id>/restore")
+    @refuses("not_deleted", "room_limit_reached")
     @routes.response(200, enveloped(RoomOut))
     def restore_room(room_id: UUID) -> Response:
         """Bring a deleted room back with what went with it."""

@@ -6,11 +6,25 @@ documents of `application/documents.py` are written out as they are, and a test 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
 
 from application.ports.queries import MessagePage, Page
+from domain.deletions import Subject
+from domain.messages import Rating, Role
+from domain.replies import ReplyStatus
+
+LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}}}
+"""The header of what was made, or goes on after the answer."""
+
+_TEXT = r"\S"
+"""What every text has that is asked for: something to be seen."""
+
+
+def _null() -> fields.Field[Any]:
+    return fields.Raw(required=True, metadata={"type": "null"})
 
 
 class Request(Schema):
@@ -22,22 +36,68 @@ class Request(Schema):
         unknown = RAISE
 
 
-def metadata_field() -> fields.Dict:
+class WholeNumber(fields.Integer):
+    """An integer as JSON Schema has it: 3 and 3.0, and not "3"."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strict=True, **options)
+
+    def _validated(self, value: Any) -> int:
+        return super()._validated(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def text_field(at_most: int, description: str = "", /, **options: Any) -> fields.String:
+    """A text whose bounds the application knows, which are only told of here."""
+    told = {"minLength": 1, "maxLength": at_most, "pattern": _TEXT}
+    return fields.String(**options, metadata=told | ({"description": description} if description else {}))
+
+
+def agent_field(description: str = "Who answers.", /, **options: Any) -> fields.String:
+    """The name of an agent of this installation."""
+    return fields.String(**options, metadata={"minLength": 1, "description": description})
+
+
+def choice_field(of: type[Enum], **options: Any) -> fields.Enum[Any]:
+    """One of the values of an enumeration."""
+    return fields.Enum(of, by_value=fields.String, **options)
+
+
+def count_field(**options: Any) -> fields.Integer:
+    """How many."""
+    return fields.Integer(required=True, metadata={"minimum": 0}, **options)
+
+
+def json_field(what: str = "", **options: Any) -> fields.Dict:
     """Free JSON of the caller's own, an object at the top."""
-    return fields.Dict(keys=fields.String(), metadata={"description": "Any JSON object, 10 KB at most."})
+    bounds = "Any JSON object, 10 KB at most, 32 levels deep at most, with whole numbers of up to 64 bits."
+    return fields.Dict(keys=fields.String(), **options, metadata={"description": f"{what} {bounds}".strip()})
+
+
+def metadata_field() -> fields.Dict:
+    """What a caller keeps with something."""
+    return json_field()
+
+
+def order_field(default: str) -> fields.String:
+    """From which side a list is read."""
+    return fields.String(load_default=default, validate=validate.OneOf(["asc", "desc"]))
 
 
 class ListQuery(Request):
     """Which page of a list."""
 
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    offset = fields.Integer(load_default=0, validate=validate.Range(0, 1_000_000_000))
+    limit = fields.Integer(
+        load_default=20, validate=validate.Range(1, 100), metadata={"description": "How many at most."}
+    )
+    offset = fields.Integer(
+        load_default=0, validate=validate.Range(0, 1_000_000_000), metadata={"description": "Skip so many."}
+    )
 
 
 class LastMessage(Schema):
     """The beginning of the newest message."""
 
-    role = fields.String(required=True)
+    role = choice_field(Role, required=True)
     preview = fields.String(required=True)
     created_at = fields.DateTime(required=True)
 
@@ -45,15 +105,15 @@ class LastMessage(Schema):
 class SourceOut(Schema):
     """A passage that an answer cites as [number]."""
 
-    number = fields.Integer(required=True)
+    number = fields.Integer(required=True, metadata={"minimum": 1})
     title = fields.String(required=True)
     heading = fields.String(required=True)
     document = fields.String(required=True)
     document_id = fields.UUID()
     project_id = fields.UUID()
-    page = fields.Integer(allow_none=True)
+    page = fields.Integer(allow_none=True, metadata={"description": "Of a PDF."})
     excerpt = fields.String(required=True)
-    relevance = fields.Float()
+    relevance = fields.Float(metadata={"minimum": 0, "maximum": 1})
 
 
 class ToolCallOut(Schema):
@@ -65,7 +125,7 @@ class ToolCallOut(Schema):
     result = fields.String(required=True)
     error = fields.Nested(lambda: FailureOut(), required=True, allow_none=True)
     truncated = fields.Boolean(required=True)
-    duration_ms = fields.Integer(required=True)
+    duration_ms = count_field()
 
 
 class FailureOut(Schema):
@@ -78,7 +138,7 @@ class FailureOut(Schema):
 class FeedbackOut(Schema):
     """What somebody thinks of an answer."""
 
-    rating = fields.String(required=True)
+    rating = choice_field(Rating, required=True)
     comment = fields.String(required=True, allow_none=True)
     given_at = fields.DateTime(required=True)
 
@@ -88,18 +148,20 @@ class MessageOut(Schema):
 
     id = fields.UUID(required=True)
     conversation_id = fields.UUID(required=True)
-    position = fields.Integer(required=True)
-    version = fields.Integer(required=True)
-    role = fields.String(required=True)
+    position = fields.Integer(required=True, metadata={"minimum": 1})
+    version = fields.Integer(required=True, metadata={"minimum": 1})
+    role = choice_field(Role, required=True)
     content = fields.String(required=True)
-    status = fields.String(required=True)
+    status = fields.String(
+        required=True, validate=validate.OneOf([each.value for each in ReplyStatus if not each.is_live])
+    )
     agent = fields.String(required=True, allow_none=True)
     sources = fields.List(fields.Nested(SourceOut), required=True)
     tool_calls = fields.List(fields.Nested(ToolCallOut), required=True)
     error = fields.Nested(FailureOut, required=True, allow_none=True)
     metadata = fields.Dict(required=True)
     parent_id = fields.UUID(required=True, allow_none=True)
-    alternatives = fields.Integer(required=True)
+    alternatives = count_field()
     feedback = fields.Nested(FeedbackOut, required=True, allow_none=True)
     created_at = fields.DateTime(required=True)
 
@@ -108,35 +170,38 @@ class DeletionOut(Schema):
     """What a deletion took; restoring its subject brings back just that."""
 
     id = fields.UUID(required=True)
-    subject = fields.String(required=True)
+    subject = choice_field(Subject, required=True)
     subject_id = fields.UUID(required=True)
-    conversation_count = fields.Integer(required=True)
-    message_count = fields.Integer(required=True)
-    document_count = fields.Integer(required=True)
+    conversation_count = count_field()
+    message_count = count_field()
+    document_count = count_field()
     deleted_at = fields.DateTime(required=True)
 
 
 class ErrorOut(Schema):
     """What went wrong."""
 
-    error_code = fields.String(required=True)
-    error_message = fields.String(required=True)
-    status_code = fields.Integer(required=True)
-    details = fields.Dict(required=True)
+    error_code = fields.String(required=True, metadata={"description": "For programs: it stays the same."})
+    error_message = fields.String(required=True, metadata={"description": "For people: it may change."})
+    status_code = fields.Integer(required=True, metadata={"minimum": 400, "maximum": 599})
+    details = fields.Dict(
+        required=True,
+        metadata={"description": "What a program needs beyond the code; `fields` names what is wrong in a request."},
+    )
     request_id = fields.String(required=True)
 
 
 class ErrorEnvelope(Schema):
     """The answer to everything that is refused or fails."""
 
-    data = fields.Raw(required=True, allow_none=True)
+    data = _null()
     error = fields.Nested(ErrorOut, required=True)
 
 
 def enveloped(schema: type[Schema]) -> Schema:
     """`{"data": schema, "error": null}`."""
     name = schema.__name__.removesuffix("Out")
-    return _derived(f"{name}Envelope", data=fields.Nested(schema, required=True), error=_no_error())
+    return _derived(f"{name}Envelope", data=fields.Nested(schema, required=True), error=_null())
 
 
 def paged(schema: type[Schema]) -> Schema:
@@ -145,11 +210,11 @@ def paged(schema: type[Schema]) -> Schema:
     page = _derived(
         f"{name}Page",
         items=fields.List(fields.Nested(schema), required=True),
-        total=fields.Integer(required=True),
-        limit=fields.Integer(required=True),
-        offset=fields.Integer(required=True, allow_none=True),
+        total=count_field(),
+        limit=count_field(),
+        offset=fields.Integer(required=True, allow_none=True, metadata={"minimum": 0}),
     )
-    return _derived(f"{name}PageEnvelope", data=fields.Nested(page, required=True), error=_no_error())
+    return _derived(f"{name}PageEnvelope", data=fields.Nested(page, required=True), error=_null())
 
 
 def page_of(query: dict[str, Any]) -> Page:
@@ -171,10 +236,6 @@ def message_page_of(query: dict[str, Any]) -> MessagePage:
         after=query.get("after"),
         descending=query["order"] == "desc",
     )
-
-
-def _no_error() -> fields.Field[Any]:
-    return fields.Raw(required=True, allow_none=True, metadata={"nullable": True})
 
 
 _derived_schemas: dict[str, Schema] = {}

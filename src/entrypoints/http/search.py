@@ -17,7 +17,9 @@ from entrypoints.http.schemas import ListQuery, MessageOut, page_of, paged
 class SearchQuery(ListQuery):
     """What to look for in one's own messages."""
 
-    q = fields.String(required=True, validate=validate.Length(1, 200))
+    q = fields.String(
+        required=True, validate=validate.Length(1, 200), metadata={"description": "Words; the last may be a beginning."}
+    )
 
 
 class FoundConversation(Schema):

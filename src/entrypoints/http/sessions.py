@@ -26,23 +26,43 @@ from application.sessions.commands import (
 )
 from domain.errors import NotFound
 from domain.replies import ReplyStatus
+from domain.sessions import CloseReason
 from entrypoints.http.answers import data
-from entrypoints.http.asking import AskedOut, AskQuery, QuestionBody, asked
+from entrypoints.http.asking import REFUSED, AskQuery, QuestionBody, answers, asked
 from entrypoints.http.auth import principal
 from entrypoints.http.conversations import MessageListQuery
 from entrypoints.http.once import creating, idempotent
+from entrypoints.http.refusals import refuses
 from entrypoints.http.replies import ReplyOut
-from entrypoints.http.schemas import ListQuery, MessageOut, Request, enveloped, message_page_of, page_of, paged
+from entrypoints.http.schemas import (
+    LOCATION,
+    ListQuery,
+    MessageOut,
+    Request,
+    WholeNumber,
+    agent_field,
+    choice_field,
+    count_field,
+    enveloped,
+    json_field,
+    message_page_of,
+    page_of,
+    paged,
+)
 
 
 class SessionBody(Request):
     """Where to sit down: in a room, at a conversation, or at neither."""
 
-    room_id = fields.UUID(load_default=None, allow_none=True)
-    conversation_id = fields.UUID(load_default=None, allow_none=True)
-    agent = fields.String(load_default=None, allow_none=True)
-    context = fields.Dict(keys=fields.String(), load_default=dict, metadata={"description": "JSON, 10 KB at most."})
-    metadata = fields.Dict(keys=fields.String(), load_default=dict, metadata={"description": "JSON, 10 KB at most."})
+    room_id = fields.UUID(
+        load_default=None, allow_none=True, metadata={"description": "The room; not beside a conversation."}
+    )
+    conversation_id = fields.UUID(
+        load_default=None, allow_none=True, metadata={"description": "The conversation; not beside a room."}
+    )
+    agent = agent_field("Who answers in it.", load_default=None, allow_none=True)
+    context = json_field("What the agent is told of.", load_default=dict)
+    metadata = json_field(load_default=dict)
     fresh = fields.Boolean(load_default=False, metadata={"description": "A new one, also where one is open."})
 
 
@@ -55,46 +75,46 @@ class SessionListQuery(ListQuery):
 class ContextBody(Request):
     """What to merge into the context; null takes a member away."""
 
-    context = fields.Dict(keys=fields.String(), required=True)
+    context = json_field(required=True)
 
 
 class ResetBody(Request):
     """Which agent shall forget; all of them without a name."""
 
-    agent = fields.String(load_default=None, allow_none=True)
+    agent = agent_field("Who forgets; everybody, without one.", load_default=None, allow_none=True)
 
 
 class RatingBody(Request):
     """How satisfying the session was."""
 
-    rating = fields.Integer(required=True, strict=True, validate=validate.Range(1, 5))
-    comment = fields.String(load_default=None, allow_none=True)
+    rating = WholeNumber(required=True, validate=validate.Range(1, 5))
+    comment = fields.String(load_default=None, allow_none=True, metadata={"maxLength": 1000})
 
 
 class ClearQuery(Request):
     """What to clear: what agents remember, what is stored, or both."""
 
-    scope = fields.Enum(Scope, by_value=True, load_default=Scope.ALL)
+    scope = choice_field(Scope, load_default=Scope.ALL)
 
 
 class SessionOut(Schema):
     """A session."""
 
     id = fields.UUID(required=True)
-    status = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["open", "closed", "expired"]))
     room_id = fields.UUID(required=True, allow_none=True)
     conversation_id = fields.UUID(required=True, allow_none=True)
     agent = fields.String(required=True, allow_none=True)
     context = fields.Dict(required=True)
     metadata = fields.Dict(required=True)
-    rating = fields.Integer(required=True, allow_none=True)
+    rating = fields.Integer(required=True, allow_none=True, metadata={"minimum": 1, "maximum": 5})
     rating_comment = fields.String(required=True, allow_none=True)
     created_at = fields.DateTime(required=True)
     active_at = fields.DateTime(required=True)
-    expires_at = fields.DateTime(required=True)
-    ends_at = fields.DateTime(required=True)
+    expires_at = fields.DateTime(required=True, metadata={"description": "If nothing happens in it."})
+    ends_at = fields.DateTime(required=True, metadata={"description": "At the latest."})
     closed_at = fields.DateTime(required=True, allow_none=True)
-    close_reason = fields.String(required=True, allow_none=True)
+    close_reason = choice_field(CloseReason, required=True, allow_none=True)
 
 
 class StoppedOut(Schema):
@@ -106,7 +126,7 @@ class StoppedOut(Schema):
 class ClearedOut(Schema):
     """How many messages were cleared."""
 
-    cleared = fields.Integer(required=True)
+    cleared = count_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -117,10 +137,11 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read_sessions.session(session_id, principal()))
 
     @routes.post("")
+    @refuses("forbidden", "room_not_found", "conversation_not_found")
     @idempotent(routes)
     @routes.arguments(SessionBody())
-    @routes.response(201, enveloped(SessionOut))
-    @routes.alt_response(200, schema=enveloped(SessionOut), description="It was open already.")
+    @routes.response(201, enveloped(SessionOut), headers=LOCATION)
+    @routes.alt_response(200, schema=enveloped(SessionOut), headers=LOCATION, description="It was open already.")
     def open_session(body: dict[str, Any]) -> Response:
         """Open a session, or get the one that is open in the same place."""
         wish = OpenSession(principal=principal(), **body)
@@ -155,11 +176,11 @@ def blueprint(app: Application) -> Blueprint:
         return shown(session_id)
 
     @routes.post("/<id:session_id>/messages")
+    @refuses(*REFUSED, "session_closed", "session_expired", "conversation_not_found")
     @idempotent(routes)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())
-    @routes.response(202, enveloped(AskedOut))
-    @routes.alt_response(200, schema=enveloped(AskedOut), description="With `wait`: the finished reply.")
+    @answers(routes)
     def ask_in_session(query: dict[str, Any], body: dict[str, Any], session_id: UUID) -> Response:
         """Ask in a session, as in a conversation; the session's context reaches the agent."""
         question = AskInSession(principal=principal(), session_id=session_id, **body)
@@ -168,6 +189,7 @@ def blueprint(app: Application) -> Blueprint:
         )
 
     @routes.patch("/<id:session_id>/context")
+    @refuses("session_closed", "session_expired")
     @routes.arguments(ContextBody())
     @routes.response(200, enveloped(SessionOut))
     def change_context(body: dict[str, Any], session_id: UUID) -> Response:
@@ -176,6 +198,7 @@ def blueprint(app: Application) -> Blueprint:
         return shown(session_id)
 
     @routes.post("/<id:session_id>/reset")
+    @refuses("session_closed", "session_expired")
     @routes.arguments(ResetBody())
     @routes.response(200, enveloped(SessionOut))
     def reset_session(body: dict[str, Any], session_id: UUID) -> Response:
@@ -201,6 +224,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(history_of(app, session, query))
 
     @routes.delete("/<id:session_id>/history")
+    @refuses("session_closed", "session_expired")
     @routes.arguments(ClearQuery(), location="query")
     @routes.response(200, enveloped(ClearedOut))
     def clear_history(query: dict[str, Any], session_id: UUID) -> Response:

@@ -12,16 +12,20 @@ from application.facade import Application
 from application.statistics.reading import ReadStatistics, Subject
 from domain.job_analyses import AnalysisStatus
 from domain.knowledge import DocumentStatus
+from domain.messages import Rating
 from domain.replies import ReplyStatus
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
-from entrypoints.http.schemas import Request, enveloped
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import Request, choice_field, count_field, enveloped
 
 
 class StatisticsQuery(Request):
     """Whose things, and of how many days, in UTC and today included."""
 
-    days = fields.Integer(load_default=30, validate=validate.Range(1, 366))
+    days = fields.Integer(
+        load_default=30, validate=validate.Range(1, 366), metadata={"description": "The last so many, today included."}
+    )
     scope = fields.String(
         load_default="own",
         validate=validate.OneOf(["own", "all"]),
@@ -35,10 +39,6 @@ class InstallationQuery(StatisticsQuery):
     scope = fields.String(load_default="all", validate=validate.OneOf(["all"]))
 
 
-def _number() -> fields.Integer:
-    return fields.Integer(required=True)
-
-
 def _mean() -> fields.Float:
     return fields.Float(required=True, allow_none=True)
 
@@ -49,7 +49,7 @@ def _each(schema: type[Schema]) -> fields.List[Any]:
 
 def _schema(name: str, /, *numbers: str, base: type[Schema] = Schema, **others: fields.Field[Any]) -> type[Schema]:
     """Numbers, and whatever stands beside them."""
-    return type(name, (base,), {number: _number() for number in numbers} | others)
+    return type(name, (base,), {number: count_field() for number in numbers} | others)
 
 
 class _Day(Schema):
@@ -59,7 +59,7 @@ class _Day(Schema):
 def _statistics(name: str, totals: type[Schema], by_day: type[Schema], **others: fields.Field[Any]) -> type[Schema]:
     """What all statistics have in common, and what these have beside it."""
     members: dict[str, Any] = {
-        "scope": fields.String(required=True),
+        "scope": fields.String(required=True, validate=validate.OneOf(["own", "all"])),
         "since": fields.Date(required=True),
         "until": fields.Date(required=True),
         "computed_at": fields.DateTime(required=True),
@@ -151,7 +151,7 @@ class CommentOut(Schema):
     message_id = fields.UUID(required=True)
     conversation_id = fields.UUID(required=True)
     agent = fields.String(required=True, allow_none=True)
-    rating = fields.String(required=True)
+    rating = choice_field(Rating, required=True)
     comment = fields.String(required=True)
     given_at = fields.DateTime(required=True)
 
@@ -171,7 +171,10 @@ FeedbackStatisticsOut = _statistics(
 _VISITORS = ("new", "active", "claimed", "questions")
 
 VisitorStatisticsOut = _statistics(
-    "VisitorStatisticsOut", _schema("VisitorTotals", *_VISITORS), _schema("VisitorDay", *_VISITORS, base=_Day)
+    "VisitorStatisticsOut",
+    _schema("VisitorTotals", *_VISITORS),
+    _schema("VisitorDay", *_VISITORS, base=_Day),
+    scope=fields.String(required=True, validate=validate.OneOf(["all"])),
 )
 
 ProjectStatisticsOut = _statistics(
@@ -222,6 +225,7 @@ def blueprint(app: Application) -> Blueprint:
         )
 
     @routes.get("/conversations/stats/")
+    @refuses("forbidden")
     @routes.arguments(StatisticsQuery(), location="query")
     @routes.response(200, enveloped(ConversationStatisticsOut))
     def conversation_statistics(query: dict[str, Any]) -> Response:
@@ -229,6 +233,7 @@ def blueprint(app: Application) -> Blueprint:
         return read(Subject.CONVERSATIONS, query)
 
     @routes.get("/rooms/stats/")
+    @refuses("forbidden")
     @routes.arguments(StatisticsQuery(), location="query")
     @routes.response(200, enveloped(RoomStatisticsOut))
     def room_statistics(query: dict[str, Any]) -> Response:
@@ -236,6 +241,7 @@ def blueprint(app: Application) -> Blueprint:
         return read(Subject.ROOMS, query)
 
     @routes.get("/replies/stats/")
+    @refuses("forbidden")
     @routes.arguments(StatisticsQuery(), location="query")
     @routes.response(200, enveloped(ReplyStatisticsOut))
     def reply_statistics(query: dict[str, Any]) -> Response:
@@ -243,6 +249,7 @@ def blueprint(app: Application) -> Blueprint:
         return read(Subject.REPLIES, query)
 
     @routes.get("/feedback/stats/")
+    @refuses("forbidden")
     @routes.arguments(StatisticsQuery(), location="query")
     @routes.response(200, enveloped(FeedbackStatisticsOut))
     def feedback_statistics(query: dict[str, Any]) -> Response:
@@ -250,6 +257,7 @@ def blueprint(app: Application) -> Blueprint:
         return read(Subject.FEEDBACK, query)
 
     @routes.get("/visitors/stats/")
+    @refuses("forbidden")
     @routes.arguments(InstallationQuery(), location="query")
     @routes.response(200, enveloped(VisitorStatisticsOut))
     def visitor_statistics(query: dict[str, Any]) -> Response:
@@ -257,6 +265,7 @@ def blueprint(app: Application) -> Blueprint:
         return read(Subject.VISITORS, query)
 
     @routes.get("/projects/stats/")
+    @refuses("forbidden")
     @routes.arguments(StatisticsQuery(), location="query")
     @routes.response(200, enveloped(ProjectStatisticsOut))
     def project_statistics(query: dict[str, Any]) -> Response:
@@ -264,6 +273,7 @@ def blueprint(app: Application) -> Blueprint:
         return read(Subject.PROJECTS, query)
 
     @routes.get("/job-analyses/stats/")
+    @refuses("forbidden")
     @routes.arguments(StatisticsQuery(), location="query")
     @routes.response(200, enveloped(JobAnalysisStatisticsOut))
     def job_analysis_statistics(query: dict[str, Any]) -> Response:

@@ -1,16 +1,20 @@
-"""The native wire of a reply's log: server-sent events (WHATWG HTML, section 9.2)."""
+"""Logs as server-sent events (WHATWG HTML, section 9.2): what all wires share, and the native one."""
 
 from __future__ import annotations
 
+import _socket
+import os
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import orjson
 from flask import Response
 
 from application.ports.runtime import LogEntry
 
-_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 # One newline only: some clients take every blank line for an empty message.
 _HEARTBEAT = b":hb\n"
@@ -25,22 +29,44 @@ def event_stream(batches: Iterator[Sequence[LogEntry]] | None, headers: dict[str
     """
     if batches is None:
         return Response(status=204)
-    return Response(_events(batches), mimetype="text/event-stream", headers={**_HEADERS, **(headers or {})})
+    return Response(_events(batches), mimetype="text/event-stream", headers={**STREAM_HEADERS, **(headers or {})})
 
 
-def _events(batches: Iterator[Sequence[LogEntry]]) -> Iterator[bytes]:
+def beating(batches: Iterator[Sequence[LogEntry]], render: Callable[[Sequence[LogEntry]], bytes]) -> Iterator[bytes]:
+    """The batches as a wire says them, and heartbeats while there is nothing to be said."""
     yield b":ok\n"
-    retry = b"retry: 2000\n"
     sent_at = time.monotonic()
     for batch in batches:
-        if batch:
-            yield retry + b"".join(map(_event, batch))
-            retry = b""
+        if block := render(batch) if batch else b"":
+            yield block
         elif time.monotonic() >= sent_at + _HEARTBEAT_INTERVAL:
             yield _HEARTBEAT
         else:
             continue
         sent_at = time.monotonic()
+
+
+def is_gone(client: socket.socket) -> bool:
+    """Whether a client has hung up, or will send nothing more."""
+    try:
+        # Through the plain socket: gevent's own would wait for something to read.
+        with closing(_socket.socket(fileno=os.dup(client.fileno()))) as plain:
+            return not plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _events(batches: Iterator[Sequence[LogEntry]]) -> Iterator[bytes]:
+    retry = b"retry: 2000\n"
+
+    def render(batch: Sequence[LogEntry]) -> bytes:
+        nonlocal retry
+        block, retry = retry + b"".join(map(_event, batch)), b""
+        return block
+
+    return beating(batches, render)
 
 
 def _event(entry: LogEntry) -> bytes:

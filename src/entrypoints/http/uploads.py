@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from copy import copy
+from typing import Any, ClassVar, TypeVar
 
 from flask import Flask, Request, current_app, request
 from flask_smorest import Blueprint
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 
 from application.knowledge.documents import UNKNOWN_TYPE
 from application.ports.parsing import HTML, MARKDOWN, PLAIN_TEXT
@@ -23,7 +25,29 @@ _FORM = "multipart/form-data"
 
 _TEXTS = (PLAIN_TEXT, MARKDOWN, HTML)
 
+_MEDIA_TYPE = {
+    "minLength": 3,
+    "maxLength": 200,
+    "pattern": r"^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+( *;[ -~]*)?$",
+    "description": "What it is, if the form does not say so rightly.",
+}
+
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+class MalformedForm(BadRequest):
+    """The body is not the form that its Content-Type says it is."""
+
+    slug = "malformed_form"
+
+
+class _Request(Request):
+    """Does not pass a malformed form over."""
+
+    def make_form_data_parser(self) -> FormDataParser:
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser
 
 
 class _File(fields.Field[FileStorage]):
@@ -41,11 +65,12 @@ class UploadBody(RequestSchema):
     Loads to `content` (bytes), `media_type` and, if the schema has one and it is known, `name`.
     """
 
-    file = _File(metadata={"type": "string", "format": "binary"})
+    of_files: ClassVar[frozenset[str]] = frozenset({"file"})
+    """What does not go with a text."""
+
+    file = _File(metadata={"type": "string", "format": "binary", "minLength": 1})
     text = fields.String(metadata={"minLength": 1})
-    media_type = fields.String(
-        metadata={"description": f"What it is, if not what the form says. Of a text one of {', '.join(_TEXTS)}."}
-    )
+    media_type = fields.String(metadata=_MEDIA_TYPE)
 
     @validates_schema
     def check_content(self, body: dict[str, Any], **_: Any) -> None:
@@ -74,7 +99,8 @@ def takes_file(routes: Blueprint, schema: UploadBody) -> Callable[[View], View]:
     """Decorates a view that is given what `schema` loads, from a form or from JSON, in a body of a file's size."""
 
     def decorate(view: View) -> View:
-        documented = routes.doc(requestBody={"content": {"application/json": {"schema": schema}}})
+        bodies = {"application/json": _of_text(schema), _FORM: _of_file(schema)}
+        documented = routes.doc(requestBody={"content": {kind: {"schema": told} for kind, told in bodies.items()}})
         parsed: View = routes.arguments(schema, location=LOCATION)(documented(view))
         parsed.takes_file = True  # type: ignore[attr-defined] # what wraps the view keeps it
         return parsed
@@ -82,15 +108,46 @@ def takes_file(routes: Blueprint, schema: UploadBody) -> Callable[[View], View]:
     return decorate
 
 
+def _of_text(schema: UploadBody) -> RequestSchema:
+    """What the schema is in JSON, for the document."""
+    members = {name: copy(field) for name, field in schema.declared_fields.items() if name not in schema.of_files}
+    members["text"].required = True
+    if "media_type" in members:
+        members["media_type"] = fields.String(load_default=PLAIN_TEXT, validate=validate.OneOf(_TEXTS))
+    told: RequestSchema = type(type(schema).__name__, (RequestSchema,), members)()
+    return told
+
+
+def _of_file(schema: UploadBody) -> RequestSchema:
+    """What it is in a form, for the document."""
+    members = {name: copy(field) for name, field in schema.declared_fields.items() if name != "text"}
+    members["file"].required = True
+    told: RequestSchema = type(type(schema).__name__.replace("Body", "Form"), (RequestSchema,), members)()
+    return told
+
+
+def takes_up_to(size: int) -> Callable[[View], View]:
+    """Decorates a view whose bodies may hold so many bytes, and more than others' may."""
+
+    def decorate(view: View) -> View:
+        view.takes_up_to = size  # type: ignore[attr-defined] # what wraps the view keeps it
+        return view
+
+    return decorate
+
+
 def install(app: Flask, document_bytes: int) -> None:
     """Let the bodies of views that take files hold `document_bytes` beside what others may hold in all."""
     Blueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[LOCATION] = _FORM
+    app.request_class = _Request
     limit = app.config["MAX_CONTENT_LENGTH"] + document_bytes
 
     @app.before_request
-    def allow_files() -> None:
+    def allow_more() -> None:
         if _takes_file():
             request.max_content_length = request.max_form_memory_size = limit
+        elif (more := getattr(_view(), "takes_up_to", None)) is not None:
+            request.max_content_length = more
 
     @app.before_request
     def refuse_at_once() -> None:
@@ -105,7 +162,11 @@ def content_types() -> tuple[str, ...]:
 
 
 def form(of: Request) -> dict[str, Any]:
-    """The fields and files of a form, `metadata` from its JSON. Raises ValidationError."""
+    """The fields and files of a form, `metadata` from its JSON. Raises ValidationError, or MalformedForm."""
+    try:
+        of.form  # noqa: B018 # is read when it is looked at first
+    except ValueError as error:
+        raise MalformedForm(f"The body is not a form that can be read: {error}.") from error
     doubled = [name for part in (of.files, of.form) for name in part if len(part.getlist(name)) > 1]
     if doubled:
         raise ValidationError({doubled[0]: ["Must stand in the form once."]})
@@ -119,5 +180,8 @@ def form(of: Request) -> dict[str, Any]:
 
 
 def _takes_file() -> bool:
-    view = current_app.view_functions.get(request.endpoint or "")
-    return getattr(view, "takes_file", False)
+    return getattr(_view(), "takes_file", False)
+
+
+def _view() -> Callable[..., Any] | None:
+    return current_app.view_functions.get(request.endpoint or "")

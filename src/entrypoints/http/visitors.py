@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response, after_this_request, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
@@ -18,15 +18,16 @@ from domain.rate_limits import Action
 from entrypoints.http import auth
 from entrypoints.http.answers import data
 from entrypoints.http.rates import spending
-from entrypoints.http.schemas import Request, enveloped
+from entrypoints.http.refusals import refuses
+from entrypoints.http.schemas import Request, choice_field, count_field, enveloped
 
 
 class VisitorOut(Schema):
     """A visitor and the token that speaks for them."""
 
     id = fields.String(required=True)
-    kind = fields.String(required=True)
-    token = fields.String(required=True)
+    kind = choice_field(PrincipalKind, required=True)
+    token = fields.String(required=True, metadata={"description": "For `Authorization: Bearer …`."})
     expires_at = fields.DateTime(required=True)
 
 
@@ -39,8 +40,8 @@ class ClaimBody(Request):
 class ClaimedOut(Schema):
     """How much has changed hands; what was deleted, and can be restored, comes along uncounted."""
 
-    rooms = fields.Integer(required=True)
-    conversations = fields.Integer(required=True)
+    rooms = count_field()
+    conversations = count_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -48,8 +49,12 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("visitors", __name__, url_prefix="/visitors", description="Anonymous principals.")
 
     @routes.post("")
-    @routes.response(201, enveloped(VisitorOut))
-    @routes.alt_response(200, schema=enveloped(VisitorOut), description="Known already: a fresh token.")
+    @refuses("forbidden", "rate_limited", "keys_unavailable")
+    @routes.doc(operationId="welcome_visitor")
+    @routes.response(201, enveloped(VisitorOut), headers=auth.SETS_COOKIE)
+    @routes.alt_response(
+        200, schema=enveloped(VisitorOut), headers=auth.SETS_COOKIE, description="Known already: a fresh token."
+    )
     def welcome() -> Response:
         """Become a visitor; the token comes in the body and in a cookie that scripts cannot read."""
         auth.refuse_other_sites()  # They must not replace the visitor that somebody's browser is here.
@@ -58,8 +63,10 @@ def blueprint(app: Application) -> Blueprint:
         return remembered(data(shown(welcome), 201 if welcome.is_new else 200), welcome)
 
     @routes.post("/claim")
+    @refuses("room_limit_reached")
+    @routes.doc(operationId="claim_visitor")
     @routes.arguments(ClaimBody())
-    @routes.response(200, enveloped(ClaimedOut))
+    @routes.response(200, enveloped(ClaimedOut), headers=auth.SETS_COOKIE)
     def claim(body: dict[str, Any]) -> Response:
         """Take over, as a signed-in user, all that the visitor has whom one was before.
 
@@ -81,6 +88,20 @@ def welcomed(app: Application) -> Welcome:
     """A new visitor; they are counted by the address that they come from."""
     with spending(app, Action.WELCOME_VISITOR, address=request.remote_addr or "unknown"):
         return app.visitors.welcome()
+
+
+def introduced(app: Application) -> Welcome | None:
+    """Make whoever is not known a visitor, whom a cookie remembers; None for those who are known.
+
+    Raises Forbidden for other sites' pages, or what counts visitors.
+    """
+    if auth.recognise(app):
+        return None
+    auth.refuse_other_sites()
+    welcome = welcomed(app)
+    auth.become(VerifiedToken(welcome.visitor, welcome.expires_at))
+    after_this_request(lambda answer: remembered(answer, welcome))
+    return welcome
 
 
 def shown(welcome: Welcome) -> Document:
