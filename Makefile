@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach v,3.12 3.13 3.11,$(shell python$(v) --version >/
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format bench autobahn docs docs-serve up watch down lock clean
+.PHONY: run test check format bench use-chat autobahn docs docs-serve up watch down lock clean
 
 run: .venv/run.stamp ## Serve at http://127.0.0.1:8000 on the embedded default
 	@exec $(BIN)/parley serve --migrate
@@ -25,6 +25,9 @@ format: .venv/dev.stamp ## Format, and mend what lint can mend
 
 bench: .venv/dev.stamp ## Measure, as ratios taken in one run
 	$(BIN)/python -m benchmarks
+
+use-chat: ## Build the AI SDK's page anew that tests/browser/test_use_chat.py drives (needs Node.js and npm)
+	cd tests/browser/useChat && npm ci --no-audit --no-fund && npm run build && rm -rf node_modules
 
 autobahn: .venv/dev.stamp ## Autobahn's fuzzing client against the WebSockets: WSTEST=its program, see tests/autobahn.py
 	$(BIN)/python -m tests.autobahn $(WSTEST)

@@ -25,7 +25,7 @@ _PATIENCE = 600
 """Seconds that a command may take: rebuilding a hundred thousand documents takes some."""
 
 # Tests come as many visitors from one address, and do much in little time.
-_RATES = ("ASK_VISITOR", "SOCKET_MESSAGE", "ROOMS_VISITOR", "VISITORS", "ANALYSES_VISITOR")
+_RATES = ("ASK_VISITOR", "SOCKET_MESSAGE", "ROOMS_VISITOR", "VISITORS", "ANALYSES_VISITOR", "SEARCHES_VISITOR")
 # They ask the same again and again, too, and most of them want the model's own answer each time.
 COMMON: dict[str, object] = {"PARLEY_CACHE_ANSWERS": 0}
 _SETTINGS = {"PARLEY_OFFLINE_PAUSE": 0} | {f"PARLEY_RATE_{rate}": "none" for rate in _RATES} | COMMON

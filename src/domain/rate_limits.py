@@ -28,6 +28,8 @@ class Action(StrEnum):
     OPEN_ROOM = "open_room"
     WELCOME_VISITOR = "welcome_visitor"
     ANALYSE_JOB = "analyse_job"
+    UPLOAD = "upload"
+    SEARCH_KNOWLEDGE = "search_knowledge"
 
 
 _COUNTED = {
@@ -36,6 +38,8 @@ _COUNTED = {
     Action.OPEN_ROOM: "new rooms",
     Action.WELCOME_VISITOR: "new visitors",
     Action.ANALYSE_JOB: "job analyses",
+    Action.UPLOAD: "uploads",
+    Action.SEARCH_KNOWLEDGE: "searches in documents",
 }
 
 
@@ -97,6 +101,10 @@ class RateLimitPolicy:
     """New visitors from one address."""
     analyses_visitor: Rate | None = Rate(10, 3600)
     analyses_user: Rate | None = None
+    uploads: Rate | None = None
+    """Documents, and new contents of them, that one user has read in; visitors have none."""
+    searches_visitor: Rate | None = Rate(60, 3600)
+    searches_user: Rate | None = None
 
     def rate(self, action: Action, kind: PrincipalKind | None) -> Rate | None:
         """The rate of an action, for a principal of that kind or an address (None)."""
@@ -112,6 +120,10 @@ class RateLimitPolicy:
                 return self.visitors
             case Action.ANALYSE_JOB:
                 return self.analyses_user if is_user else self.analyses_visitor
+            case Action.UPLOAD:
+                return self.uploads
+            case Action.SEARCH_KNOWLEDGE:
+                return self.searches_user if is_user else self.searches_visitor
 
 
 @dataclass(frozen=True, slots=True)

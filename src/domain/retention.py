@@ -13,7 +13,8 @@ class Retention:
     `rooms` and `conversations` (those outside of rooms) count from the last sign of life, after which they are
     deleted so that they can be restored; 0: never. `deleted` counts from the deletion, after which it is for good.
     `sessions` and `jobs` count from their ends, `events` from the commit that could not be told on. `visitors` counts
-    from the visitor's first visit, beside the time that its token is good for. `purges` is how long it is known what
+    from the visitor's first visit, beside the time that its token is good for. `transcripts`, by which Chat Completions
+    know a conversation again, count from when they were asked. `purges` is how long it is known what
     was purged, so that this can be verified. Source: the chat-room seed (rooms).
     """
 
@@ -24,6 +25,7 @@ class Retention:
     jobs: int = 7
     events: int = 30
     visitors: int = 30
+    transcripts: int = 90
     purges: int = 90
 
     def rooms_before(self, now: datetime) -> datetime | None:

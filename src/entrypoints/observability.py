@@ -36,6 +36,9 @@ def configure_logging(level: str, style: str = "plain") -> None:
     logging.captureWarnings(True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Nobody is told of these, and finding them out is a good part of the cost of a line.
+    logging._srcfile = None  # noqa: SLF001 # as "Optimization" in the logging HOWTO has it
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     if style != "plain":
         threading.excepthook = _log_lost_thread
         _log_lost_greenlets()

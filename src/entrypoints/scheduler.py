@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from application.facade import Application
 from application.retention.cleaning import Cleaned, CleanUp
 from domain.errors import Conflict, ParleyError, Unavailable
-from entrypoints.container import Container, close
+from entrypoints.container import Container, close, observing
+from entrypoints.metrics_server import show_metrics
 from entrypoints.observability import configure_logging
 from entrypoints.settings import Settings
 from entrypoints.starting import require_servers
@@ -31,7 +33,8 @@ def schedule(settings: Settings, *, every: float) -> None:
     Raises SettingError or ParleyError before anything is begun.
     """
     configure_logging(settings.log_level, settings.log_format)
-    container = Container(settings=settings)
+    shown = observing.shown(None)
+    container = Container(settings=settings, telemetry=shown.telemetry)
     require_servers(container)
     container.schema().require_current()
     stopped = threading.Event()
@@ -42,11 +45,13 @@ def schedule(settings: Settings, *, every: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     app = container.application()
+    show_metrics(settings, shown.page)
     print(f"Parley cleans up every {every:g} seconds.", flush=True)
     while not stopped.is_set():
         pause = every if _cleaned_up(app, stopped) else min(every, _AGAIN)
         stopped.wait(pause)
-    app.relay.forget_delivered()
+    with suppress(Unavailable):  # Then it is delivered once more.
+        app.relay.forget_delivered()
     close(container)
 
 

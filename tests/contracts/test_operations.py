@@ -173,12 +173,12 @@ class OperatorReaderContract:
 
     def test_a_history_is_shown_deleted_or_not(self, start_work: StartWork, reader: OperatorReader) -> None:
         talk = a_conversation()
-        written: list[Any] = []
+        replies, written = [], []
         for number in range(1, 5):
             question, reply, answer = answered(talk, f"Q{number}\n" + "long " * 100, f"A{number}")
+            replies.append(reply)
             written += [question, answer]
-            kept(start_work, replies=reply)
-        kept(start_work, conversations=talk, messages=written)
+        kept(start_work, conversations=talk, messages=written, replies=replies)
         deleted(start_work, Subject.CONVERSATION, talk)
 
         def part(**given: Any) -> list[int]:

@@ -7,8 +7,10 @@ A fence of bash, python or javascript is run unless a comment on the line before
     <!-- run: refused -->                           it is run, and ends with an error
 
 A fence of text or json right after code is what that code prints, and what each fence prints that stands right before
-another: the same in every language. `…` stands for anything. `<!-- run on: production -->` somewhere on a page has all
-of it run on PostgreSQL, MongoDB and Redis.
+another: the same in every language. `…` stands for anything. Two comments are about a whole page:
+
+    <!-- run on: production -->                     on PostgreSQL, MongoDB and Redis
+    <!-- this page is run by: tests/integration/test_cli.py -->
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ LANGUAGES = ("bash", "python", "javascript")
 
 _MARK = re.compile(r"<!--\s*(not run|run by|run):\s*(.+?)\s*-->")
 _PRODUCTION = "<!-- run on: production -->"
+_ELSEWHERE = re.compile(r"<!-- this page is run by: (.+?) -->")
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,15 @@ def tokens(text: str) -> Sequence[Token]:
 def _blocks(page: Page) -> list[Block]:
     blocks: list[Block] = []
     group: list[int] = []  # Those that stand right before what comes next.
-    heading, mark = "", ("", "")
+    elsewhere = _ELSEWHERE.search(page.text)
+    unmarked = ("run by", elsewhere[1]) if elsewhere else ("", "")
+    heading, mark = "", unmarked
     for kind, content, line in _pieces(page.text):
         if kind == "heading":
             heading = content
         if kind == "comment":
             found = _MARK.fullmatch(content)
-            mark = (found[1], found[2]) if found else ("", "")
+            mark = (found[1], found[2]) if found else unmarked
             continue
         if kind in LANGUAGES:
             if mark[0] or (group and blocks[group[-1]].language == kind):
@@ -108,7 +113,7 @@ def _blocks(page: Page) -> list[Block]:
                 for index in group:
                     blocks[index] = replace(blocks[index], prints=content)
             group = []
-        mark = ("", "")
+        mark = unmarked
     return blocks
 
 

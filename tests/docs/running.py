@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -105,8 +106,9 @@ class Reader:
     def here(self, code: str) -> str:
         """The code as it is to be written on this machine."""
         code = re.sub(r"(localhost|127\.0\.0\.1):8000", f"127.0.0.1:{self.server.port}", code)
+        code = code.replace("/srv/parley", f"{self.folder}/srv").replace("HOST=0.0.0.0", "HOST=127.0.0.1")
         for address, name in _ADDRESSES.items():
-            code = code.replace(address, str(self.settings.get(name, address)))
+            code = code.replace(address, shlex.quote(str(self.settings.get(name, address))))
         for question, order in _QUESTIONS.items():
             code = code.replace(question, order)
         while '"eyJ…"' in code:  # a token that the reader has to put in: of a user each time

@@ -31,7 +31,7 @@ def commands(block: Block) -> Iterator[str]:
     before = ""
     for line in block.code.replace("\\\n", " ").strip().split("\n"):
         if _serves(line):
-            yield before + line
+            yield before + line.partition(" #")[0].rstrip()
         else:
             before += f"{line}\n"
 

@@ -15,12 +15,16 @@ def _starts(page: Page) -> list[str]:
     return [command for block in page.blocks("bash") if block.is_run and goes_on(block) for command in commands(block)]
 
 
-_COMMANDS = {command: page.name for page in reversed(pages()) for command in _starts(page)}
+# What stands on several pages is started as on the one with the most servers.
+_PAGES = sorted(pages(), key=lambda page: page.on_production)
+_COMMANDS = {command: page.name for page in _PAGES for command in _starts(page)}
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
 def test_what_is_to_be_started_becomes_ready(readers: Readers, command: str) -> None:
     reader = readers.of(page(_COMMANDS[command]), alone=True)
+    if "--migrate" not in command and "make run" not in command:
+        command = f"parley migrate\n{command}"
 
     with serving(reader.here(command), reader.folder, reader.environment()):
         pass

@@ -40,6 +40,9 @@ output = 2000
 
 _TRACE = "0af7651916cd43dd8448eb211c80319c"
 
+_CLOCKS = 1_000_000
+"""Nanoseconds by which two conversions from one clock to another may differ."""
+
 _CALLER = "b7ad6b7169203331"
 
 
@@ -140,7 +143,7 @@ def _used(used: Used) -> Used:
     for e in visitor.events(visitor.ask(conversation, f"Question {_SAID}")):
         assert e
     headers = {"traceparent": f"00-{_TRACE}-{_CALLER}-01"}
-    question = {"content": f"!tool name=current_time arguments={{}} text={_SAID}", "agent": "clock"}
+    question = {"content": f"!tool text={_SAID} name=current_time arguments={{}}", "agent": "clock"}
     path = f"/conversations/{conversation}/messages?wait=30"
     used.traced = visitor.data("POST", path, question, headers=headers)
     visitor.answer(conversation, f"!status code=429 times=1 {_SAID}")
@@ -151,7 +154,8 @@ def _used(used: Used) -> Used:
         visitor.call("POST", "/job-analyses", {"text": f"We want somebody who knows Python and {_SAID}. " * 5})
     visitor.call("POST", f"/{_SAID}", {"a": _SAID})
     visitor.call("GET", f"/rooms/{_SAID}")
-    visitor.http.post("/rooms", content=f'{{"name": "{_SAID}', headers={"Content-Type": "application/json"})
+    broken = {"Content-Type": "application/json", "Authorization": f"Bearer {visitor.token}"}
+    visitor.http.post("/rooms", content=f'{{"name": "{_SAID}', headers=broken)
     visitor.http.get("/rooms", headers={"Authorization": f"Bearer {_SAID}.bad.token", "Cookie": f"parley_user={_SAID}"})
     with chatting(visitor) as chat:
         chat.ask("session_init", "session_ready", room_id=room)
@@ -186,9 +190,9 @@ def test_nothing_that_was_written_and_no_secret_is_in_the_logs_or_the_traces(use
 
 
 def test_every_line_is_json_whoever_writes_it(used: Used) -> None:
-    others = [line for line in used.output.splitlines() if not line.startswith(("{", "Parley ", "Metrics are at"))]
+    others = {line for line in used.output.splitlines() if not line.startswith(("{", "Parley ", "Metrics are at"))}
 
-    assert others == []
+    assert others <= {""}
     assert {"timestamp", "level", "logger", "event"} <= set.intersection(*(set(line) for line in used.lines))
     assert used.of(logger="gunicorn.error", level="warning")
 
@@ -240,7 +244,7 @@ def test_metrics_tell_what_was_done(used: Used) -> None:
     shown = used.metrics()
     told = {
         "parley_rooms_opened_total": 1,
-        "parley_conversations_started_total": 2,
+        "parley_conversations_started_total": 1,
         'parley_messages_total{role="user"}': 5,
         'parley_messages_total{role="assistant"}': 5,
         'parley_replies_total{agent="general",outcome="completed"}': 4,
@@ -290,7 +294,7 @@ def test_one_trace_goes_from_the_caller_through_the_worker_to_the_model(used: Us
     assert reply.attributes["gen_ai.conversation.id"] == used.traced["reply"]["conversation_id"]
     for name in ("claim", "retrieval", "tool", "end"):
         assert spans[name].parent_id == reply.span_id
-        assert reply.start <= spans[name].start <= spans[name].end <= reply.end
+        assert reply.start - _CLOCKS <= spans[name].start <= spans[name].end <= reply.end
     assert spans["tool"].attributes["gen_ai.tool.name"] == "current_time"
     assert [span.parent_id for span in models] == [reply.span_id] * 2
     assert {span.attributes["gen_ai.request.model"] for span in models} == {"test-model"}

@@ -365,3 +365,61 @@ class TestVisitors:
         assert answer.status_code == 403
         assert "Set-Cookie" not in answer.headers
         browser.http.close()
+
+
+@pytest.mark.parametrize("thing", ["conversations", "rooms", "projects", "job-analyses"])
+def test_statistics_are_nothing_that_is_called_stats(visitor: Client, thing: str) -> None:
+    answers = [visitor.call(method, f"/{thing}/stats/") for method in ("DELETE", "PATCH")]
+
+    assert [answer.status_code for answer in answers] == [405, 405]
+    assert {frozenset(answer.headers["Allow"].split(", ")) for answer in answers} == {
+        frozenset({"GET", "HEAD", "OPTIONS"})
+    }
+
+
+def test_what_a_path_does_not_take_is_refused_as_that_whatever_is_sent(visitor: Client) -> None:
+    form = visitor.call("PUT", "/documents", files={"file": ("a.md", b"x")})
+
+    assert (form.status_code, form.json()["error"]["error_code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("multipart/form-data", b"--x\r\n"),
+        ("multipart/form-data; boundary=x", b"no form"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\ncut off"),
+    ],
+)
+def test_a_form_that_is_none_is_refused_as_that(visitor: Client, content_type: str, content: bytes) -> None:
+    for path in "/job-analyses", f"/replies/{_UNKNOWN}/regenerate":
+        headers = {"Content-Type": content_type, "Idempotency-Key": "form"}
+        answer = visitor.call("POST", path, content=content if "job" in path else b"", headers=headers)
+
+        refusal = (answer.status_code, answer.json()["error"]["error_code"])
+        assert refusal in [(400, "malformed_form"), (404, "reply_not_found")], answer.text
+        assert path != "/job-analyses" or refusal[0] == 400
+
+
+@pytest.mark.parametrize(("rating", "status"), [(3, 200), (3.0, 200), ("3", 422), (3.5, 422), (True, 422), (6.0, 422)])
+def test_a_whole_number_may_be_written_with_a_point_and_not_in_quotes(
+    visitor: Client, rating: Any, status: int
+) -> None:
+    session = visitor.data("POST", "/sessions", {})["id"]
+
+    assert visitor.call("PUT", f"/sessions/{session}/rating", {"rating": rating}).status_code == status
+
+
+def test_what_is_true_or_false_is_nothing_else(visitor: Client) -> None:
+    answers = [visitor.call("POST", "/sessions", {"fresh": fresh}) for fresh in (0, 1, "true", "no", None, True)]
+
+    assert [answer.status_code for answer in answers] == [422, 422, 422, 422, 422, 201]
+
+
+def test_a_file_of_no_type_is_refused(visitor: Client) -> None:
+    headers = {"Authorization": f"Bearer {visitor.token}"}
+    files = {"file": ("job.txt", b"Requirements: Zig")}
+
+    answer = visitor.http.post("/job-analyses", files=files, data={"media_type": "text"}, headers=headers)
+
+    assert list(answer.json()["error"]["details"]["fields"]) == ["media_type"]

@@ -54,7 +54,13 @@ class Route:
 def _filled(body: dict[str, Any] | None, ids: dict[str, str]) -> dict[str, Any] | None:
     if body is None:
         return None
-    return {name: ids.get(str(value).strip("{}"), value) for name, value in body.items()}
+    return {
+        name: _filled(value, ids) if isinstance(value, dict) else ids.get(str(value).strip("{}"), value)
+        for name, value in body.items()
+    }
+
+
+_HI = {"role": "user", "content": "Hi"}
 
 
 def own(path: str, body: dict[str, Any] | None = None) -> Route:
@@ -67,7 +73,6 @@ def public(path: str, body: dict[str, Any] | None = None) -> Route:
 
 _ROUTES: dict[str, list[Route]] = {
     "agents.list_agents GET": [public("/api/v1/agents")],
-    "api-docs.openapi_json GET": [public("/openapi.json")],
     "ai_sdk.read_chat GET": [public("/api/chat/walk"), public("/api/chat/walk?limit=1")],
     "ai_sdk.resume_chat GET": [public("/api/chat/walk/stream")],
     "ai_sdk.send_chat POST": [
@@ -82,6 +87,13 @@ _ROUTES: dict[str, list[Route]] = {
     "chat.chat_history GET": [own("/api/v1/chat/history/")],
     "chat.chat_with_timeout POST": [public("/api/v1/chat/timeout/", {"question": "What does Alice know?"})],
     "chat.clear_chat POST": [own("/api/v1/chat/clear/")],
+    "chat_completions.create_chat_completion POST": [
+        Route(
+            "/v1/chat/completions",
+            {"model": "general", "messages": [_HI], "metadata": {"conversation_id": "{conversation}"}},
+        ),
+        own("/v1/chat/completions", {"model": "general", "messages": [_HI]}),
+    ],
     "conversations.ask POST": [Route("/api/v1/conversations/{conversation}/messages", {"content": "Hi"})],
     "conversations.change_conversation PATCH": [Route("/api/v1/conversations/{conversation}", {"title": "Mine now"})],
     "conversations.delete_conversation DELETE": [Route("/api/v1/conversations/{conversation}")],
@@ -109,6 +121,12 @@ _ROUTES: dict[str, list[Route]] = {
     "documents.reingest_document POST": [Route("/api/v1/documents/{document}/ingest")],
     "documents.replace_content PUT": [Route("/api/v1/documents/{document}/content", {"text": "Mine now"})],
     "documents.restore_document POST": [Route("/api/v1/documents/{deleted_document}/restore")],
+    "exports.export_conversation GET": [
+        Route("/api/v1/conversations/{conversation}/export"),
+        Route("/api/v1/conversations/{conversation}/export?format=markdown"),
+    ],
+    "exports.export_everything GET": [own("/api/v1/export")],
+    "exports.export_room GET": [Route("/api/v1/rooms/{room}/export"), Route("/api/v1/rooms/{room}/export?format=pdf")],
     "health.healthz GET": [public("/healthz")],
     "health.readyz GET": [public("/readyz")],
     "health.health GET": [public("/api/health")],
@@ -133,6 +151,20 @@ _ROUTES: dict[str, list[Route]] = {
     "messages.list_versions GET": [Route("/api/v1/messages/{reply}/versions")],
     "messages.select POST": [Route("/api/v1/messages/{reply}/select")],
     "messages.take_feedback_back DELETE": [Route("/api/v1/messages/{reply}/feedback")],
+    "models.get_model GET": [own("/v1/models/general")],
+    "models.list_models GET": [own("/v1/models")],
+    "openai_conversations.create_conversation POST": [own("/v1/conversations", {"items": [_HI]})],
+    "openai_conversations.create_items POST": [Route("/v1/conversations/{conversation}/items", {"items": [_HI]})],
+    "openai_conversations.get_item GET": [Route("/v1/conversations/{conversation}/items/{reply}")],
+    "openai_conversations.list_items GET": [
+        Route("/v1/conversations/{conversation}/items"),
+        Route("/v1/conversations/{conversation}/items?after={reply}"),
+    ],
+    "openai_conversations.remove_conversation DELETE": [Route("/v1/conversations/{conversation}")],
+    "openai_conversations.retrieve_conversation GET": [Route("/v1/conversations/{conversation}")],
+    "openai_conversations.update_conversation POST": [
+        Route("/v1/conversations/{conversation}", {"metadata": {"mine": True}})
+    ],
     "page.index GET": [public("/")],
     "projects.change_project PATCH": [Route("/api/v1/projects/{project}", {"name": "Mine now"})],
     "projects.delete_project DELETE": [Route("/api/v1/projects/{project}")],
@@ -140,6 +172,9 @@ _ROUTES: dict[str, list[Route]] = {
     "projects.list_projects GET": [own("/api/v1/projects"), own("/api/v1/projects?visible=true")],
     "projects.open_project POST": [Route("/api/v1/projects", {"name": "Mine"}, foreign=False, status=403)],
     "projects.restore_project POST": [Route("/api/v1/projects/{deleted_project}/restore")],
+    "reference.docs GET": [public("/docs")],
+    "reference.openapi_json GET": [public("/openapi.json")],
+    "reference.redoc GET": [public("/redoc")],
     "replies.cancel_reply POST": [Route("/api/v1/replies/{reply}/cancel")],
     "replies.get_reply GET": [Route("/api/v1/replies/{reply}")],
     "replies.regenerate_reply POST": [Route("/api/v1/replies/{reply}/regenerate")],
@@ -147,6 +182,17 @@ _ROUTES: dict[str, list[Route]] = {
         Route("/api/v1/replies/{reply}/events"),
         Route("/api/v1/replies/{reply}/events?after=999999"),
     ],
+    "responses.cancel_response POST": [Route("/v1/responses/{reply}/cancel")],
+    "responses.create_response POST": [
+        Route("/v1/responses", {"input": "Hi", "conversation": "{conversation}"}),
+        Route("/v1/responses", {"input": "Hi", "previous_response_id": "{reply}"}),
+        own("/v1/responses", {"input": "Hi"}),
+    ],
+    "responses.get_response GET": [
+        Route("/v1/responses/{reply}"),
+        Route("/v1/responses/{reply}?stream=true&starting_after=999999"),
+    ],
+    "responses.list_input_items GET": [Route("/v1/responses/{reply}/input_items")],
     "rooms.change_room PATCH": [Route("/api/v1/rooms/{room}", {"name": "Mine now"})],
     "rooms.delete_room DELETE": [Route("/api/v1/rooms/{room}")],
     "rooms.get_room GET": [Route("/api/v1/rooms/{room}")],

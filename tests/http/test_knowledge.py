@@ -433,7 +433,7 @@ class TestDocuments:
         broken = user.call(
             "POST", "/documents", content=b"no form", headers={"Content-Type": "multipart/form-data; boundary=x"}
         )
-        assert broken.status_code == 422
+        assert (broken.status_code, broken.json()["error"]["error_code"]) == (400, "malformed_form")
         assert user.data("GET", f"/documents?project_id={project}")["total"] == 0
 
 

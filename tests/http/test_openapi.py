@@ -102,6 +102,9 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
         "PATCH /api/v1/conversations/{conversation_id}",
         "DELETE /api/v1/conversations/{conversation_id}",
         "POST /api/v1/conversations/{conversation_id}/restore",
+        "GET /api/v1/conversations/{conversation_id}/export",
+        "GET /api/v1/rooms/{room_id}/export",
+        "GET /api/v1/export",
         "GET /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/messages",
         "GET /api/v1/messages/{message_id}/versions",
@@ -157,6 +160,25 @@ def test_the_specification_names_every_route(parley: ParleyProcess) -> None:
         "GET /api/v1/visitors/stats/",
         "GET /api/v1/projects/stats/",
         "GET /api/v1/job-analyses/stats/",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /api/health",
+        "GET /metrics",
+        "GET /ws/chat/",
+        "GET /v1/models",
+        "GET /v1/models/{model}",
+        "POST /v1/chat/completions",
+        "POST /v1/responses",
+        "GET /v1/responses/{response}",
+        "POST /v1/responses/{response}/cancel",
+        "GET /v1/responses/{response}/input_items",
+        "POST /v1/conversations",
+        "GET /v1/conversations/{conversation}",
+        "POST /v1/conversations/{conversation}",
+        "DELETE /v1/conversations/{conversation}",
+        "GET /v1/conversations/{conversation}/items",
+        "POST /v1/conversations/{conversation}/items",
+        "GET /v1/conversations/{conversation}/items/{message}",
     } == operations
 
 
@@ -181,6 +203,10 @@ def test_every_post_that_creates_takes_an_idempotency_key(parley: ParleyProcess)
         "/sessions/{session_id}/messages",
         "/chat/",
         "/chat/timeout/",
+        "/api/chat",
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/conversations",
     }
     asking = specification["paths"]["/api/v1/conversations/{conversation_id}/messages"]["post"]["parameters"]
     assert {each["name"] for each in asking} >= {"wait", "Idempotency-Key"}
@@ -191,8 +217,12 @@ def test_a_document_is_sent_as_a_form_or_as_json(parley: ParleyProcess) -> None:
 
     sent = specification["paths"]["/api/v1/documents"]["post"]["requestBody"]["content"]
     assert set(sent) == {"multipart/form-data", "application/json"}
-    assert sent["multipart/form-data"]["schema"] == sent["application/json"]["schema"]
-    name = sent["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    members = specification["components"]["schemas"][name]
-    assert set(members["properties"]) == {"project_id", "name", "title", "metadata", "file", "text", "media_type"}
-    assert (members["properties"]["file"]["format"], members["required"]) == ("binary", ["project_id"])
+    form, json = (
+        specification["components"]["schemas"][sent[kind]["schema"]["$ref"].rpartition("/")[2]]
+        for kind in ("multipart/form-data", "application/json")
+    )
+    shared = {"project_id", "name", "title", "metadata", "media_type"}
+    assert set(form["properties"]) == shared | {"file"}
+    assert set(json["properties"]) == shared | {"text"}
+    assert (form["properties"]["file"]["format"], sorted(form["required"])) == ("binary", ["file", "project_id"])
+    assert sorted(json["required"]) == ["project_id", "text"]

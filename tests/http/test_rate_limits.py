@@ -19,6 +19,8 @@ _RATES: dict[str, object] = {
     "PARLEY_RATE_ASK_VISITOR": "3/hour",
     "PARLEY_RATE_ROOMS_VISITOR": "2/30m",
     "PARLEY_RATE_VISITORS": "4/hour",
+    "PARLEY_RATE_SEARCHES_VISITOR": "2/hour",
+    "PARLEY_RATE_UPLOADS": "2/hour",
 }
 
 # Every address of 127.0.0.0/8 is this machine, so that tests can come from different ones.
@@ -249,3 +251,32 @@ def test_a_rate_of_something_else_is_refused_at_the_start(tmp_path: Path) -> Non
 
     assert failed.returncode == 2
     assert failed.stderr == "Error: PARLEY_RATE_SOMETHING: there is no such setting. docs/settings.md lists them.\n"
+
+
+def test_a_visitor_searches_in_documents_as_often_as_the_rate_says(visitor: Client) -> None:
+    answers = [visitor.call("GET", "/knowledge/search?q=parley") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [left(answer, "search_knowledge") for answer in answers] == [1, 0, 0]
+    assert visitor.call("GET", "/knowledge/search").status_code == 422
+
+
+def test_whatever_has_a_document_read_in_counts_as_an_upload(limited: ParleyProcess) -> None:
+    user = limited.user("alice-of-the-uploads")
+    project = user.data("POST", "/projects", {"name": "Uploads"})["id"]
+    added = user.call("POST", "/documents", {"project_id": project, "text": "# One"})
+    document = added.json()["data"]["id"]
+
+    again = user.call(
+        "POST", "/documents", {"project_id": project, "text": "# One", "name": "document.txt", "media_type": "no"}
+    )
+    replaced = user.call("PUT", f"/documents/{document}/content", {"text": "# Two"})
+    refused = [
+        user.call("POST", f"/documents/{document}/ingest"),
+        user.call("POST", "/documents", {"project_id": project, "text": "# Three", "name": "three.md"}),
+    ]
+
+    assert (again.status_code, "RateLimit" in again.headers) == (422, False)
+    assert [left(answer, "upload") for answer in (added, replaced, *refused)] == [1, 0, 0, 0]
+    assert [answer.json()["error"]["details"]["action"] for answer in refused] == ["upload", "upload"]
+    assert user.data("GET", f"/documents?project_id={project}")["total"] == 1

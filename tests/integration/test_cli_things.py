@@ -168,9 +168,8 @@ def test_a_visitor_is_shown_with_what_it_has(operator: Operator, visitor: Client
 def test_a_project_and_its_documents_are_shown_deleted_and_restored(operator: Operator, parley: ParleyProcess) -> None:
     alice = parley.user("alice-of-the-things")
     project = alice.data("POST", "/projects", {"name": "Harbours"})["id"]
-    document = alice.data(
-        "POST", f"/projects/{project}/documents", {"name": "depth.md", "content": "# Depth\n\nTwelve metres."}
-    )["id"]
+    body = {"project_id": project, "name": "depth.md", "text": "# Depth\n\nTwelve metres."}
+    document = alice.data("POST", "/documents", body)["id"]
     eventually(lambda: alice.data("GET", f"/documents/{document}")["status"] == "ready")
 
     jobs = operator.shows("jobs", "list", "--owner", "user:alice-of-the-things", "--kind", "ingest")

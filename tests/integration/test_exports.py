@@ -478,7 +478,7 @@ def test_a_file_that_is_not_whole_is_refused_and_nothing_of_it_is_taken(source: 
         b"".join(lines[:3] + lines[4:]): "line 4, message.position: Must be 2",
         b"".join(lines[:5] + lines[6:]): "line 6, counts: There are",
         b"".join([*lines, lines[2]]): "line 8: Something follows the end",
-        b"".join(lines[:2] + [lines[3], lines[2]] + lines[4:]): "line 3, message.position: Must be 1",
+        b"".join([*lines[:2], lines[3], lines[2], *lines[4:]]): "line 3, message.position: Must be 1",
         b"".join([lines[0], *lines[2:]]): "line 2, message.conversation_id: Must follow its conversation",
         b"".join([*lines[:3], b"{nonsense\n", *lines[4:]]): "line 4: Is not JSON",
         b"".join([*lines[:3], b"[1]\n", *lines[4:]]): "line 4: Must be a JSON object",

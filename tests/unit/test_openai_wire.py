@@ -24,7 +24,10 @@ Told = list[dict[str, Any]]
 
 def log(*said: str, status: str = "completed", sources: Any = (), start: int = 0) -> list[LogEntry]:
     """The log of an answer that was said in pieces."""
-    entries = [("reply.started", {}), *(("reply.delta", {"text": piece}) for piece in said)]
+    entries: list[tuple[str, dict[str, Any]]] = [
+        ("reply.started", {}),
+        *(("reply.delta", {"text": piece}) for piece in said),
+    ]
     if sources:
         entries.append(("reply.sources", {"sources": sources}))
     message = {"content": "".join(said), "status": status, "sources": list(sources)}

@@ -136,6 +136,31 @@ def test_a_reply_that_begins_anew_has_the_client_forget_what_was_said() -> None:
     assert text(parts) == "Of the second."
 
 
+def test_a_reply_that_begins_anew_with_the_same_words_goes_on_where_it_was() -> None:
+    parts = told(
+        ("delta", {"text": "Of the "}),
+        ("delta", {"text": "first"}),
+        ("started", {}),
+        ("delta", {"text": "Of the"}),
+        ("delta", {"text": " first."}),
+        ("delta", {"text": " And on."}),
+        ("completed", {"message": message("Of the first. And on.")}),
+    )
+
+    assert [part["delta"] for part in parts if part["type"] == "text-delta"] == ["Of the ", "first", ".", " And on."]
+    assert "reset-step" not in types(parts)
+
+
+def test_a_reply_that_began_anew_and_was_stopped_is_as_short_as_it_is() -> None:
+    stopped = message("Of", "cancelled")
+
+    parts = told(
+        ("delta", {"text": "Of the"}), ("started", {}), ("delta", {"text": "Of"}), ("cancelled", {"message": stopped})
+    )
+
+    assert text(parts) == "Of"
+
+
 def test_a_first_attempt_that_said_nothing_leaves_nothing_to_forget() -> None:
     assert "reset-step" not in types(told(("started", {}), ("started", {}), ("completed", {"message": message("Hi")})))
 

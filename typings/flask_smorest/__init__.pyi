@@ -35,6 +35,7 @@ class Blueprint(flask.Blueprint):
         schema: Schema | Mapping[str, object] | None = None,
         content_type: str = ...,
         description: str = ...,
+        example: object = ...,
         headers: Mapping[str, object] = ...,
     ) -> Callable[[_View], _View]: ...
 

@@ -27,7 +27,7 @@ PRESENT: Document = {"buried_at": None}
 """What is there; see `tombstone`."""
 
 _GRAVES = IndexModel(
-    "buried_at", expireAfterSeconds=24 * 3600, partialFilterExpression={"buried_at": {"$exists": True}}
+    "buried_at", expireAfterSeconds=600, partialFilterExpression={"buried_at": {"$exists": True}}
 )
 """Longer than anybody takes between reading a snapshot and saving it."""
 
@@ -194,7 +194,7 @@ class MongoReadModels:
 
 
 def tombstone(thing: UUID, now: datetime) -> Document:
-    """What stands in a purged thing's place for a day: newer than any snapshot, so that none comes back late.
+    """What stands in a purged thing's place for a while: newer than any snapshot, so that none comes back late.
 
     It belongs to nobody, and holds nothing; no query finds it.
     """

@@ -19,7 +19,7 @@ _MANY = 1000
 
 
 class MongoCopies:
-    """See application.ports.retention.Copies. A tombstone stands in a document's place for a day."""
+    """See application.ports.retention.Copies. A tombstone stands in a document's place for ten minutes."""
 
     name = "MongoDB"
 

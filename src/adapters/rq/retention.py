@@ -38,8 +38,9 @@ class RqCopies:
                     queue = self._queue(name)
                     queue.remove(str(job_id))
                     job = Job(str(job_id), connection=self._client, serializer=JSONSerializer)
+                    queue.started_job_registry.remove_executions(job)
                     for registry in self._registries(queue):
-                        registry.remove(job)
+                        registry.connection.zrem(registry.key, job.id)
                     self._client.delete(job.key, job.dependents_key, f"{self._prefix}again:{job_id}")
                     forgotten += 1
         except RedisError as failure:
@@ -58,7 +59,9 @@ class RqCopies:
         for name, kind in _KINDS.items():
             try:
                 queue = self._queue(name)
-                ids = {*queue.get_job_ids(), *(id_ for each in self._registries(queue) for id_ in each.get_job_ids())}
+                ids = set(queue.get_job_ids())
+                for registry in (queue.started_job_registry, *self._registries(queue)):
+                    ids.update(registry.get_job_ids(cleanup=False))  # Cleaning up is the workers'.
             except RedisError as failure:
                 raise Unavailable(f"Redis does not answer: {failure}") from failure
             known = present(kind, {UUID(id_) for id_ in ids})
@@ -83,7 +86,6 @@ class RqCopies:
     def _registries(self, queue: Queue) -> Sequence[Any]:
         return (
             queue.failed_job_registry,
-            queue.started_job_registry,
             queue.finished_job_registry,
             queue.deferred_job_registry,
             queue.scheduled_job_registry,

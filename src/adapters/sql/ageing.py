@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.engine import Database
 from adapters.sql.knowledge_tables import documents, job_analyses, jobs
-from adapters.sql.tables import conversations, idempotency_keys, outbox, purges, rooms, sessions, visitors
+from adapters.sql.tables import conversations, idempotency_keys, outbox, purges, rooms, sessions, transcripts, visitors
 from application.ports.retention import Old
 from domain.identity import PrincipalKind
 from domain.jobs import LIVE
@@ -23,6 +23,7 @@ _TABLES: dict[Old, Table] = {
     Old.IDEMPOTENCY_KEYS: idempotency_keys,
     Old.EVENTS: outbox,
     Old.VISITORS: visitors,
+    Old.TRANSCRIPTS: transcripts,
     Old.PURGES: purges,
 }
 
@@ -90,6 +91,8 @@ class SqlAgeing:
                     exists().where(table.c.owner == belongs) for table in (rooms, conversations, job_analyses, sessions)
                 )
                 return and_(visitors.c.created_at < before, *(~each for each in holds))
+            case Old.TRANSCRIPTS:
+                return transcripts.c.asked_at < before
             case Old.PURGES:
                 return and_(purges.c.settled_at.is_not(None), purges.c.purged_at < before)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from gevent.monkey import is_module_patched
@@ -173,6 +173,8 @@ class _AdvisoryLock:
 
     def release(self) -> None:
         if self._connection is not None:
+            with suppress(DBAPIError):  # The server frees it with the connection, a moment later.
+                self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
             self._connection.invalidate()
             self._connection.close()
             self._connection = None

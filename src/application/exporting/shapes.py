@@ -26,6 +26,7 @@ Shape = Callable[[object, str], Any]
 """Makes a value of JSON what Parley keeps; raises Invalid, naming the member that it is called by, if it is none."""
 
 _OWNER = re.compile(r"(?:user|visitor):.{1,200}", re.DOTALL)
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _MOST = 2**31 - 1
 _REQUIRED = object()
 
@@ -269,7 +270,7 @@ def _text(most: int, least: int = 0) -> Shape:
             raise Invalid({called: "Must be a text."})
         if not least <= len(value) <= most:
             raise Invalid({called: f"Must be {least} to {most:,} characters long, but has {len(value):,}."})
-        if "\x00" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
+        if _NO_TEXT.search(value):
             raise Invalid({called: "Must be valid Unicode text without the NUL character."})
         return value
 
@@ -286,10 +287,12 @@ def _whole(least: int, most: int = _MOST) -> Shape:
 
 
 def _word(kind: type[StrEnum]) -> Shape:
+    words = {word.value: word for word in kind}
+
     def shape(value: object, called: str) -> StrEnum:
-        if not isinstance(value, str) or value not in [word.value for word in kind]:
-            raise Invalid({called: f"Must be one of {', '.join(kind)}."})
-        return kind(value)
+        if not isinstance(value, str) or value not in words:
+            raise Invalid({called: f"Must be one of {', '.join(words)}."})
+        return words[value]
 
     return shape
 

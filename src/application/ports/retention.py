@@ -42,6 +42,8 @@ class Old(StrEnum):
     """Those that could not be told on, by their commits."""
     VISITORS = "visitors"
     """Who has nothing, by the first visit."""
+    TRANSCRIPTS = "transcripts"
+    """By when they were asked; what is asked after that begins a new conversation."""
     PURGES = "purges"
     """What is known of purges that every store has followed, by their times."""
 

@@ -160,6 +160,7 @@ class CleanUpHandler:
             Old.IDEMPOTENCY_KEYS: now,
             Old.EVENTS: now - timedelta(days=days.events),
             Old.VISITORS: visitors,
+            Old.TRANSCRIPTS: now - timedelta(days=days.transcripts),
             Old.PURGES: purges,
         }
 

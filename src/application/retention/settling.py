@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from application.ports.retention import Copies, Purge, Purges
@@ -48,10 +48,19 @@ class SettlePurges:
         after = 0
         while batch := self.purges.unsettled(after=after, limit=_BATCH):
             after = batch[-1].number
-            followed = [self._forgets(store, batch, settled) for store in self.stores]
+            gone = [self._still_gone(purge) for purge in batch]
+            followed = [self._forgets(store, gone, settled) for store in self.stores]
             if all(followed):
                 self.purges.settle([purge.number for purge in batch], self.now())
         return settled
+
+    def _still_gone(self, purge: Purge) -> Purge:
+        """Without what was imported again in the meantime."""
+        ids = {}
+        for kind, those in purge.ids.items():
+            back = self.purges.present(kind, those)
+            ids[kind] = [id_ for id_ in those if id_ not in back] if back else those
+        return replace(purge, ids=ids)
 
     def _forgets(self, store: Copies, batch: Sequence[Purge], settled: Settled) -> bool:
         if store.name in settled.away:

@@ -14,14 +14,12 @@ from entrypoints.cli.caches import cache
 from entrypoints.cli.conversations import conversations
 from entrypoints.cli.explaining import FROM_HERE, Topics
 from entrypoints.cli.exporting import export, import_
-from entrypoints.cli.exporting import export, import_
 from entrypoints.cli.installation import doctor, migrate, settings, status
 from entrypoints.cli.jobs import job_analyses, jobs
 from entrypoints.cli.knowledge import documents, knowledge, projects
 from entrypoints.cli.people import sessions, token, visitors
 from entrypoints.cli.projections import projections
 from entrypoints.cli.replies import replies
-from entrypoints.cli.retention import cleanup, erase, scheduler
 from entrypoints.cli.retention import cleanup, erase, scheduler
 from entrypoints.cli.rooms import rooms
 from entrypoints.cli.running import serve, worker
@@ -52,10 +50,9 @@ def parley() -> None:
 parley.add_topic("Run it", serve, worker, scheduler, migrate)
 parley.add_topic("See how it is", doctor, status, settings)
 parley.add_topic("Histories", rooms, conversations, replies, export, import_)
-parley.add_topic("Files", export, import_)
 parley.add_topic("Knowledge", knowledge, documents, projects, jobs, job_analyses)
 parley.add_topic("People", visitors, sessions, token)
-parley.add_topic("Upkeep", cache, projections, cleanup, erase, scheduler)
+parley.add_topic("Upkeep", cleanup, erase, cache, projections)
 parley.add_topic("Your shell", completion)
 
 

@@ -9,7 +9,7 @@ import click
 from entrypoints.cli.asking import as_json_option, confirm, yes_option
 from entrypoints.cli.explaining import Explained
 from entrypoints.cli.opening import application
-from entrypoints.cli.telling import plain, print_json, say, shown
+from entrypoints.cli.telling import complain, long_work, plain, print_json, say, shown
 
 
 def purge_command(kind: str, what_goes: str) -> click.Command:
@@ -29,12 +29,18 @@ def purge_command(kind: str, what_goes: str) -> click.Command:
         name = plain(found.get("name") or found.get("title"))
         if found["deleted_at"] is not None:  # Else it is refused anyway.
             confirm(f"The {words} {name!r} of {found['owner']} cannot be brought back after that.", yes=yes)
-        removed = app.retention.purge(PurgeDeleted(subject=Subject(kind), subject_id=thing_id))
+        wanted = PurgeDeleted(subject=Subject(kind), subject_id=thing_id)
+        with long_work("What is left of it goes when this is run again.") as work:
+            bar = work.bar("purging")
+            purged = app.retention.purge(wanted, lambda _, done: bar(done))
+        counts = {str(what): count for what, count in purged.tally.items() if count}
         if as_json:
-            print_json(dict(removed))
+            print_json({"removed": counts, "behind": dict(purged.settled.away)})
         else:
-            told = ", ".join(f"{shown(count)} {what.replace('_', ' ')}" for what, count in removed.items() if count)
-            say(f"Purged the {words} {name!r} of {found['owner']}: {told or 'nothing else'}.")
+            told = ", ".join(f"{shown(count)} {what.replace('_', ' ')}" for what, count in counts.items())
+            say(f"Purged the {words} {name!r} of {found['owner']}: {told}.")
+        for store, reason in purged.settled.away.items():
+            complain(f"{store} has not followed yet: {reason} A server or worker goes on with it.")
 
     purge.__doc__ = f"""Remove a deleted {words} for good, now.
 

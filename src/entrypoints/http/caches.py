@@ -40,7 +40,15 @@ class ClearBody(Request):
     """What to forget: of a region, or all; keys that match the pattern (`*` any text, `?` one character), or all."""
 
     region = choice_field(Region, load_default=None, allow_none=True)
-    pattern = fields.String(load_default=None, allow_none=True, metadata={"minLength": 1, "maxLength": 200})
+    pattern = fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "minLength": 1,
+            "maxLength": 200,
+            "description": "Of printable characters: `*` any text, `?` any one.",
+        },
+    )
 
 
 class ForgottenOut(Schema):

@@ -23,9 +23,11 @@ from application.knowledge.documents import (
     ReplaceDocument,
     RestoreDocument,
 )
+from domain.rate_limits import Action
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
+from entrypoints.http.rates import spending
 from entrypoints.http.refusals import refuses
 from entrypoints.http.schemas import (
     LOCATION,
@@ -117,7 +119,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(document, 202, {"Location": f"/api/v1/documents/{document['id']}"})
 
     @routes.post("")
-    @refuses("forbidden", "project_not_found", "document_exists", "document_limit_reached")
+    @refuses("forbidden", "project_not_found", "document_exists", "document_limit_reached", "rate_limited")
     @idempotent(routes)
     @takes_file(routes, DocumentBody())
     @routes.response(202, enveloped(DocumentOut), headers=LOCATION)
@@ -125,7 +127,9 @@ def blueprint(app: Application) -> Blueprint:
         """Add a document to a project; it is read in afterwards."""
         document = AddDocument(principal=principal(), **body)
         return accepted(
-            creating(app, lambda once: document_of_project(*app.documents.add(replace(document, once=once))))
+            creating(
+                app, lambda once: document_of_project(*app.documents.add(replace(document, once=once))), Action.UPLOAD
+            )
         )
 
     @routes.get("")
@@ -151,11 +155,13 @@ def blueprint(app: Application) -> Blueprint:
         return data(app.read_knowledge.document(document_id, principal()))
 
     @routes.put("/<id:document_id>/content")
+    @refuses("rate_limited")
     @takes_file(routes, UploadBody())
     @routes.response(202, enveloped(DocumentOut), headers=LOCATION)
     def replace_content(body: dict[str, Any], document_id: UUID) -> Response:
         """Replace a document's file; what the old one says is found until the new one is read in."""
-        app.documents.replace(ReplaceDocument(principal=principal(), document_id=document_id, **body))
+        with spending(app, Action.UPLOAD):
+            app.documents.replace(ReplaceDocument(principal=principal(), document_id=document_id, **body))
         return accepted(app.read_knowledge.document(document_id, principal()))
 
     @routes.get("/<id:document_id>/content")
@@ -172,10 +178,12 @@ def blueprint(app: Application) -> Blueprint:
         return response
 
     @routes.post("/<id:document_id>/ingest")
+    @refuses("rate_limited")
     @routes.response(202, enveloped(DocumentOut), headers=LOCATION)
     def reingest_document(document_id: UUID) -> Response:
         """Read a document in again."""
-        app.documents.reingest(ReingestDocument(principal=principal(), document_id=document_id))
+        with spending(app, Action.UPLOAD):
+            app.documents.reingest(ReingestDocument(principal=principal(), document_id=document_id))
         return accepted(app.read_knowledge.document(document_id, principal()))
 
     @routes.delete("/<id:document_id>")

@@ -508,7 +508,7 @@ class Examples:
 
     def of(self, schema: Json, path: str) -> Any:
         """The example for a body of an operation at this path; None where there is none."""
-        if schema.get("type") == "string" and "format" not in schema:
+        if "$ref" not in schema and schema.get("format") != "binary":
             beginnings = (begin for begin in client_examples.STREAMS if path.startswith(begin))
             return client_examples.STREAMS.get(next(beginnings, ""), STREAM)
         if schema.get("format") == "binary":

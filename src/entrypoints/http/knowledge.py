@@ -12,8 +12,10 @@ from marshmallow import Schema, fields, validate
 from application.facade import Application
 from application.knowledge.retrieval import Mode
 from domain.agents import ALL_KNOWLEDGE
+from domain.rate_limits import Action
 from entrypoints.http.answers import data
 from entrypoints.http.auth import principal
+from entrypoints.http.rates import spending
 from entrypoints.http.refusals import EMBEDDING, refuses
 from entrypoints.http.schemas import Request, agent_field, choice_field, count_field, enveloped
 
@@ -66,7 +68,7 @@ def blueprint(app: Application) -> Blueprint:
     routes = Blueprint("knowledge", __name__, url_prefix="/knowledge", description="What answers are grounded in.")
 
     @routes.get("/search")
-    @refuses("forbidden", "project_not_found", "embeddings_off", *EMBEDDING)
+    @refuses("forbidden", "project_not_found", "embeddings_off", "rate_limited", *EMBEDDING)
     @routes.arguments(KnowledgeQuery(), location="query")
     @routes.response(200, enveloped(FindingsOut))
     def search_knowledge(query: dict[str, Any]) -> Response:
@@ -76,7 +78,8 @@ def blueprint(app: Application) -> Blueprint:
             app.read_knowledge.project(project_id, asker)
         knowledge = app.agents.named(query["agent"]).knowledge if query["agent"] is not None else ALL_KNOWLEDGE
         scope = app.retrieval.scope_for(asker.key, knowledge, project_id)
-        found = app.retrieval.find(query["q"], scope, limit=query["limit"], mode=query["mode"])
+        with spending(app, Action.SEARCH_KNOWLEDGE):
+            found = app.retrieval.find(query["q"], scope, limit=query["limit"], mode=query["mode"])
         items = [asdict(passage) for passage in found.passages]
         return data({"items": items, "mode": found.mode, "total": len(items)})
 

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from flask import Flask, Response, g, request
 
-from application.telemetry import SILENT, Telemetry, begin, bind
+from application.ports.telemetry import Span
+from application.telemetry import Telemetry, begin, bind
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -38,10 +39,8 @@ def install(app: Flask, telemetry: Telemetry) -> None:
 
     @app.before_request
     def know() -> None:
-        bind(request_id=g.request_id)
-        for name, value in (request.view_args or {}).items():
-            if name.endswith("_id") and (known := _id(value)) is not None:
-                bind(**{name: known})
+        ids = {name: _id(value) for name, value in (request.view_args or {}).items() if name.endswith("_id")}
+        bind(request_id=g.request_id, **ids)
 
     @app.after_request
     def note(response: Response) -> Response:
@@ -84,10 +83,11 @@ class _Exchange:
         self._principal: str | None = None
         self._stream: str | None = None
         self._until = ExitStack()
-        traced = SILENT if environ.get("PATH_INFO") in _PROBES else telemetry
-        self._span = self._until.enter_context(
-            traced.span(self._method, {"method": self._method}, parent=environ.get("HTTP_TRACEPARENT"), kind="server")
-        )
+        self._span: Span | None = None
+        if telemetry.tracer is not None and environ.get("PATH_INFO") not in _PROBES:
+            caller = environ.get("HTTP_TRACEPARENT")
+            span = telemetry.span(self._method, {"method": self._method}, parent=caller, kind="server")
+            self._span = self._until.enter_context(span)
         self.sent = 0
         self.is_whole = False
 
@@ -114,10 +114,11 @@ class _Exchange:
         metrics.count("http_requests_total", method=self._method, route=self._route, status=status)
         if self._stream is not None:
             metrics.change("open_streams", -1, kind=self._stream)
-        self._span.rename(f"{self._method} {self._route}")
-        self._span.note(route=self._route, status=self._status)
-        if self._status >= 500:
-            self._span.fail(self._code or status)
+        if self._span is not None:
+            self._span.rename(f"{self._method} {self._route}")
+            self._span.note(route=self._route, status=self._status)
+            if self._status >= 500:
+                self._span.fail(self._code or status)
         level = logging.DEBUG if self._route in _PROBES else logging.INFO
         if log.isEnabledFor(level):
             log.log(level, "request", extra=self._line())

@@ -36,6 +36,15 @@ class Request(Schema):
         unknown = RAISE
 
 
+class Flag(fields.Boolean):
+    """true or false, and nothing that stands for them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class WholeNumber(fields.Integer):
     """An integer as JSON Schema has it: 3 and 3.0, and not "3"."""
 

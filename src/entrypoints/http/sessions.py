@@ -36,6 +36,7 @@ from entrypoints.http.refusals import refuses
 from entrypoints.http.replies import ReplyOut
 from entrypoints.http.schemas import (
     LOCATION,
+    Flag,
     ListQuery,
     MessageOut,
     Request,
@@ -63,7 +64,7 @@ class SessionBody(Request):
     agent = agent_field("Who answers in it.", load_default=None, allow_none=True)
     context = json_field("What the agent is told of.", load_default=dict)
     metadata = json_field(load_default=dict)
-    fresh = fields.Boolean(load_default=False, metadata={"description": "A new one, also where one is open."})
+    fresh = Flag(load_default=False, metadata={"description": "A new one, also where one is open."})
 
 
 class SessionListQuery(ListQuery):

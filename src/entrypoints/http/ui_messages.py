@@ -46,6 +46,7 @@ class UIMessageStream:
     def __init__(self, reply: Document) -> None:
         self._reply = reply
         self._text = ""
+        self._anew: str | None = None
         self._texts = 0
         self._is_open = False
         self._calls: set[str] = set()
@@ -72,8 +73,8 @@ class UIMessageStream:
     def _parts(self, entry: LogEntry) -> Iterator[Part]:
         data = entry.data
         match entry.event:
-            case "reply.started":
-                yield from self._begin_anew()
+            case "reply.started" if self._text:
+                self._anew = ""  # As a rule the same is said again: the log was lost, and holds it all once more.
             case "reply.delta":
                 yield from self._say(data["text"])
             case "reply.tool_call":
@@ -85,15 +86,21 @@ class UIMessageStream:
             case _ if entry.is_terminal:
                 yield from self._finish(entry.event.removeprefix("reply."), data)
 
-    def _begin_anew(self) -> Iterator[Part]:
-        if not self._text and not self._calls and not self._has_sources:
-            return
+    def _forget(self) -> Iterator[Part]:
         self._text, self._is_open, self._has_sources = "", False, False
         self._calls.clear()
         self._results.clear()
         yield {"type": "reset-step"}
 
     def _say(self, text: str) -> Iterator[Part]:
+        if self._anew is not None:
+            self._anew += text
+            if self._text.startswith(self._anew):
+                return
+            text, self._anew = self._anew, None
+            if not text.startswith(self._text):
+                yield from self._forget()
+            text = text[len(self._text) :]
         self._text += text
         if not self._is_open:
             text = text.lstrip("\n") if self._texts else text  # A part stands by itself.
@@ -148,9 +155,9 @@ class UIMessageStream:
 
     def _complete(self, message: Document) -> Iterator[Part]:
         """What of a finished message was not told: all of it when the log is gone, nothing as a rule."""
-        text = message["content"]
+        text, self._anew = message["content"], None
         if not text.startswith(self._text):
-            yield from self._begin_anew()
+            yield from self._forget()
         for call in message["tool_calls"]:
             yield from self._call(call)
             yield from self._result(call)

@@ -25,12 +25,7 @@ _FORM = "multipart/form-data"
 
 _TEXTS = (PLAIN_TEXT, MARKDOWN, HTML)
 
-_MEDIA_TYPE = {
-    "minLength": 3,
-    "maxLength": 200,
-    "pattern": r"^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+( *;[ -~]*)?$",
-    "description": "What it is, if the form does not say so rightly.",
-}
+_MEDIA_TYPE = r"^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+( *;[ -~]*)?$"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -48,6 +43,12 @@ class _Request(Request):
         parser = super().make_form_data_parser()
         parser.silent = False
         return parser
+
+    def _load_form_data(self) -> None:
+        try:
+            super()._load_form_data()
+        except ValueError as error:
+            raise MalformedForm(f"The body is not a form that can be read: {error}.") from error
 
 
 class _File(fields.Field[FileStorage]):
@@ -70,7 +71,10 @@ class UploadBody(RequestSchema):
 
     file = _File(metadata={"type": "string", "format": "binary", "minLength": 1})
     text = fields.String(metadata={"minLength": 1})
-    media_type = fields.String(metadata=_MEDIA_TYPE)
+    media_type = fields.String(
+        validate=[validate.Length(3, 200), validate.Regexp(_MEDIA_TYPE, error="Must be a media type.")],
+        metadata={"description": "What it is, if the form does not say so rightly."},
+    )
 
     @validates_schema
     def check_content(self, body: dict[str, Any], **_: Any) -> None:
@@ -163,10 +167,6 @@ def content_types() -> tuple[str, ...]:
 
 def form(of: Request) -> dict[str, Any]:
     """The fields and files of a form, `metadata` from its JSON. Raises ValidationError, or MalformedForm."""
-    try:
-        of.form  # noqa: B018 # is read when it is looked at first
-    except ValueError as error:
-        raise MalformedForm(f"The body is not a form that can be read: {error}.") from error
     doubled = [name for part in (of.files, of.form) for name in part if len(part.getlist(name)) > 1]
     if doubled:
         raise ValidationError({doubled[0]: ["Must stand in the form once."]})

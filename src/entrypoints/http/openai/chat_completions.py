@@ -29,7 +29,7 @@ from entrypoints.http.once import creating, idempotent
 from entrypoints.http.openai.completions import ChatCompletionOut, Completion, failure_of, is_good
 from entrypoints.http.openai.requests import ChatCompletionBody
 from entrypoints.http.openai.talk import Talk
-from entrypoints.http.openai.wire import agent_named, answer, error_document, event, is_retry, undressed
+from entrypoints.http.openai.wire import STREAM, agent_named, answer, error_document, event, is_retry, undressed
 from entrypoints.http.refusals import refuses
 from entrypoints.http.streaming import STREAM_HEADERS, beating, is_gone
 
@@ -64,6 +64,7 @@ def blueprint(app: Application) -> Blueprint:
     )
     @routes.arguments(ChatCompletionBody())
     @routes.response(200, ChatCompletionOut())
+    @routes.alt_response(200, schema=STREAM, content_type="text/event-stream")
     def create_chat_completion(body: dict[str, Any]) -> Response:
         """Have the last message of a talk answered.
 

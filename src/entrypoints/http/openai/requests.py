@@ -7,8 +7,8 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from entrypoints.http.openai.talk import Said
-from entrypoints.http.openai.wire import Flag, Neutral, ignored, metadata_pairs
-from entrypoints.http.schemas import Request
+from entrypoints.http.openai.wire import Neutral, ignored, metadata_pairs
+from entrypoints.http.schemas import Flag, Request
 
 _OUR_TOOLS = "Tools are the agent's own: a client cannot bring others."
 

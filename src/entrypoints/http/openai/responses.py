@@ -28,7 +28,7 @@ from entrypoints.http.openai.requests import ResponseBody
 from entrypoints.http.openai.response_documents import ResponseDocument, ResponseOut
 from entrypoints.http.openai.response_events import ResponseEvents
 from entrypoints.http.openai.talk import Talk
-from entrypoints.http.openai.wire import agent_named, answer, dressed, is_retry, undressed
+from entrypoints.http.openai.wire import STREAM, agent_named, answer, dressed, is_retry, undressed
 from entrypoints.http.refusals import refuses
 from entrypoints.http.schemas import Request
 from entrypoints.http.streaming import STREAM_HEADERS, beating
@@ -69,6 +69,7 @@ def blueprint(app: Application) -> Blueprint:
     )
     @routes.arguments(ResponseBody())
     @routes.response(200, ResponseOut())
+    @routes.alt_response(200, schema=STREAM, content_type="text/event-stream")
     def create_response(body: dict[str, Any]) -> Response:
         """Ask a question.
 
@@ -98,6 +99,7 @@ def blueprint(app: Application) -> Blueprint:
     @refuses("response_not_found", "forbidden")
     @routes.arguments(ResponseQuery(), location="query")
     @routes.response(200, ResponseOut())
+    @routes.alt_response(200, schema=STREAM, content_type="text/event-stream")
     def get_response(query: dict[str, Any], response: str) -> Response:
         """Read a response, or with `stream` watch it: all of it, or what comes after the event `starting_after`."""
         reply = _reply(app, response)

@@ -28,6 +28,14 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_
 
 _PLACE = re.compile(r"\.(\d+)(?=\.|$)")
 
+STREAM: dict[str, Any] = {
+    "description": (
+        "Server-sent events with a line of JSON each, as OpenAI's clients read them; an error in mid-answer is one "
+        "whose `data` has an `error`. A comment comes every 15 seconds."
+    ),
+}
+"""What streams are called in the specification."""
+
 _SILENT = "It is accepted, and has no effect: the agent has settings of its own."
 
 
@@ -121,15 +129,6 @@ def cut_short(metadata: Mapping[str, Any]) -> str | None:
     """Why a model ended its answer before that was complete: `length` or `content_filter`."""
     reason = metadata.get("finish_reason")
     return reason if reason in ("length", "content_filter") else None
-
-
-class Flag(fields.Boolean):
-    """true or false, and nothing that stands for them."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return value
 
 
 class Neutral(fields.Raw):
