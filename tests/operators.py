@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -60,7 +61,8 @@ class Operator:
         container.clock.override(providers.Object(self.clock))
         self.database = container.database()
         self.app: Application = container.application()
-        self.start_work: StartWork = container.start_work()
+        start_work: Any = container.start_work()
+        self.start_work: StartWork = start_work
 
     def room(self, owner: Principal = ALICE, name: str = "Room") -> UUID:
         return self.app.rooms.open(OpenRoom(principal=owner, name=name)).id

@@ -100,6 +100,11 @@ class Process:
         return self._started.poll() is not None
 
     @property
+    def faults(self) -> list[str]:
+        """What it said of exceptions: lines of its log that hold one, and those that no log was there for."""
+        return [line for line in self.output.splitlines() if '"exception"' in line or "Traceback" in line]
+
+    @property
     def pid(self) -> int:
         """The first process of the group."""
         return self._started.pid

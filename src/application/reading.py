@@ -105,9 +105,6 @@ class DegradingReader:
     def rooms(self, principal: Principal, page: Page) -> Document:
         return self._ask(lambda reader: reader.rooms(principal, page))
 
-    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        return self._ask(lambda reader: reader.rooms_of(owner, deleted=deleted, page=page))
-
     def room(self, room_id: UUID, principal: Principal) -> Document:
         return self._ask(lambda reader: reader.room(room_id, principal))
 

@@ -304,7 +304,6 @@ class TestMongoReadModels(ReadModelsContract):
                 lambda: models.remove(Model.ROOMS, things),
                 lambda: models.ids_after(Model.ROOMS, None, limit=1),
                 lambda: reader.rooms(ALICE, Page()),
-                lambda: reader.rooms_of(None, deleted=False, page=Page()),
                 lambda: reader.room(uuid4(), ALICE),
                 lambda: reader.room_history(uuid4(), ALICE, MessagePage()),
                 lambda: reader.conversations(ALICE, None, Page()),
@@ -328,8 +327,6 @@ def every_query(reader: MongoReader) -> None:
     for descending, key in itertools.product((True, False), ("last_activity_at", "created_at", "name")):
         page = Page(limit=1, offset=1, sort_by=key, descending=descending)
         reader.rooms(ALICE, page)
-        for owner in (None, ALICE.key):
-            reader.rooms_of(owner, deleted=False, page=page)
     for descending, key in itertools.product((True, False), ("last_activity_at", "created_at", "title")):
         for room_id in (None, room):
             reader.conversations(ALICE, room_id, Page(limit=1, offset=1, sort_by=key, descending=descending))

@@ -362,44 +362,6 @@ class ReaderContract:
             assert isinstance(error, NotFound)
             assert (error.slug, error.details) == (f"{kind}_not_found", {"kind": kind, "id": str(unknown)})
 
-    def test_operators_see_everybodys_rooms_deleted_or_not(self, story: Story, reader: Reader) -> None:
-        hers, his, gone, his_gone = (
-            story.room(owner, name=name, minute=minute)
-            for minute, (owner, name) in enumerate([(ALICE, "b"), (BOB, "a"), (ALICE, "d"), (BOB, "c")])
-        )
-        story.talk(story.conversation(room_id=gone))
-        deleted_at = story.delete_room(gone, minute=100)
-        story.delete_room(his_gone, minute=101)
-
-        def ids(owner: str | None, deleted: bool, **page: Any) -> list[str]:
-            found = reader.rooms_of(owner, deleted=deleted, page=Page(**page))
-            assert found["total"] == len(found["items"])
-            return ids_of(found)
-
-        assert ids(None, False, sort_by="name", descending=False) == [str(his), str(hers)]
-        assert ids(None, False, sort_by="created_at") == [str(his), str(hers)]
-        assert ids(None, True, sort_by="name") == [str(gone), str(his_gone)]
-        assert ids(ALICE.key, False) == [str(hers)]
-        assert ids(BOB.key, True) == [str(his_gone)]
-        assert ids("user:nobody", False) == []
-        [found] = plain(reader.rooms_of(ALICE.key, deleted=True, page=Page()))["items"]
-        assert (found["owner"], found["deleted_at"]) == (ALICE.key, deleted_at.isoformat())
-        assert (found["conversation_count"], found["message_count"], found["last_message"]) == (0, 0, None)
-        [found] = reader.rooms_of(ALICE.key, deleted=False, page=Page())["items"]
-        assert found["deleted_at"] is None
-        assert list(found) == [*room_document(a_room()), "owner", "deleted_at"]
-
-    def test_operators_page_through_everybodys_rooms(self, story: Story, reader: Reader) -> None:
-        rooms = [str(story.room(owner, minute=minute)) for minute, owner in enumerate([ALICE, BOB] * 3)]
-
-        pages = [
-            reader.rooms_of(None, deleted=False, page=Page(limit=4, offset=offset, descending=False))
-            for offset in (0, 4, 8)
-        ]
-
-        assert [ids_of(page) for page in pages] == [rooms[:4], rooms[4:], []]
-        assert [page["total"] for page in pages] == [6, 6, 6]
-
     # Conversations
 
     def test_a_conversation_is_shown_whole(self, story: Story, reader: Reader) -> None:
@@ -483,7 +445,6 @@ class ReaderContract:
         answers = (
             reader.room(room, ALICE),
             reader.rooms(ALICE, Page())["items"][0],
-            reader.rooms_of(None, deleted=False, page=Page())["items"][0],
             reader.conversation(conversation, ALICE),
             reader.conversations(ALICE, None, Page())["items"][0],
         )
@@ -1061,8 +1022,6 @@ def _every_query(things: _Things, principal: Principal) -> Iterator[Query]:
 
     for page in pages("last_activity_at", "created_at", "name"):
         yield methodcaller("rooms", principal, page)
-        for owner, deleted in itertools.product((None, principal.key), (True, False)):
-            yield methodcaller("rooms_of", owner, deleted=deleted, page=page)
     for room in things.rooms:
         yield methodcaller("room", room, principal)
         for history in histories((None, 0, 3), (None,)):

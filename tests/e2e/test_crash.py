@@ -174,7 +174,7 @@ def test_ctrl_c_ends_everything_at_once_and_keeps_the_text(data_dir: Path, model
 
         assert list(stream)[-1].event == "reply.interrupted"
         eventually(lambda: parley.ended)
-        assert "Traceback" not in parley.output
+        assert not parley.faults
 
 
 def test_a_server_that_is_told_to_stop_does_not_wait_for_the_silent(data_dir: Path, model: ModelServer) -> None:
@@ -193,7 +193,7 @@ def test_a_server_that_is_told_to_stop_does_not_wait_for_the_silent(data_dir: Pa
         assert code == 0
         assert list(stream) == []  # It ends cleanly, for the watcher to come back.
         assert answers == [408]
-        assert "Traceback" not in parley.output
+        assert not parley.faults
 
 
 def test_a_server_that_is_told_to_stop_lets_short_replies_end(data_dir: Path, model: ModelServer) -> None:

@@ -140,14 +140,13 @@ def _used(used: Used) -> Used:
     visitor, web = used.visitor, used.web
     room = visitor.room(f"Room {_SAID}")
     conversation = visitor.conversation(room_id=room, title=f"Title {_SAID}", metadata={"note": _SAID})
-    for e in visitor.events(visitor.ask(conversation, f"Question {_SAID}")):
-        assert e
+    assert [*visitor.events(visitor.ask(conversation, f"Question {_SAID}"))][-1].event == "reply.completed"
     headers = {"traceparent": f"00-{_TRACE}-{_CALLER}-01"}
     question = {"content": f"!tool text={_SAID} name=current_time arguments={{}}", "agent": "clock"}
     path = f"/conversations/{conversation}/messages?wait=30"
     used.traced = visitor.data("POST", path, question, headers=headers)
-    visitor.answer(conversation, f"!status code=429 times=1 {_SAID}")
-    visitor.answer(conversation, f"!status code=500 times=9 {_SAID}")
+    for refusal in ("code=429 times=1", "code=500 times=9"):
+        visitor.answer(conversation, f"!status {refusal} {_SAID} {web.port}")  # The model counts for all tests.
     visitor.call("PUT", f"/messages/{used.traced['reply']['id']}/feedback", {"rating": "up", "comment": _SAID})
     visitor.data("GET", f"/search?q={_SAID}")
     for _ in range(2):

@@ -193,7 +193,7 @@ def test_a_web_process_that_is_told_to_stop_ends_its_streams_for_them_to_go_on(i
     seen += list(installation.at(staying, visitor).events(reply, after=seen[-1].seq))
     assert [event.seq for event in seen] == list(range(len(seen)))
     assert seen[-1].event == "reply.completed"
-    assert "Traceback" not in stopping.output, stopping.output
+    assert not stopping.faults
 
 
 def test_a_reload_breaks_no_stream_that_cannot_go_on(installation: Installation) -> None:
@@ -235,7 +235,7 @@ def test_a_worker_that_is_told_to_stop_lets_short_replies_end_and_hands_over_the
     assert code == 0, worker.output
     assert list(short)[-1].event == "reply.completed"
     assert list(long)[-1].event == "reply.interrupted"
-    assert "Traceback" not in worker.output
+    assert not worker.faults
     assert eventually(lambda: visitor.reply(silent_reply)["status"] == "queued")
     installation.worker()
     assert next(silent).data["attempt"] == 2

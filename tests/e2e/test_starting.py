@@ -18,7 +18,7 @@ def test_a_fresh_folder_is_all_that_a_server_needs(data_dir: Path) -> None:
     with running(data_dir) as parley:
         assert httpx.get(f"{parley.url}/").status_code == 200
         assert httpx.get(f"{parley.url}/healthz").json() == {"data": {"status": "ok"}, "error": None}
-        assert "Traceback" not in parley.output
+        assert not parley.faults
 
 
 def test_an_occupied_port_is_named(data_dir: Path, embedded: ParleyProcess) -> None:

@@ -26,6 +26,7 @@ _UNSAYABLE = (
     "Bind a session to a room or to a conversation, not to both.",
     "This path is for WebSockets",
     ".content: Must not be empty.",
+    "The last one must be a question of the user's.",
     "Must be user: what tools and answers say",
     "Must hold a text, as parts of the type text.",
 )

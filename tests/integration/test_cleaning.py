@@ -63,7 +63,7 @@ def clean_up(operator: Operator, *, dry_run: bool = False) -> Cleaned:
 
 
 def rooms_of(operator: Operator) -> set[str]:
-    return {str(room["id"]) for room in operator.app.read.rooms_of(None, deleted=False, page=_PAGE)["items"]}
+    return {str(room["id"]) for room in operator.app.read_all.rooms(owner=None, deleted=False, page=_PAGE)["items"]}
 
 
 def findings(operator: Operator) -> list[Remnant]:

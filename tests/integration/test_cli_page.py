@@ -38,14 +38,14 @@ def test_every_command_of_the_page_does_what_it_says(parley: ParleyProcess, tmp_
             env=known,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=560,
             stdin=subprocess.DEVNULL,
         )
 
     told = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     assert done.returncode == 0, told
-    headings = [line for line in done.stderr.splitlines() if line]
-    assert headings == [block.heading for block in blocks], told
+    begun = [line for line in done.stderr.splitlines() if line in {block.heading for block in blocks}]
+    assert begun == [block.heading for block in blocks], told
     assert len(blocks) >= 30
     assert "Purged the room 'Plans'" in done.stdout
     assert "null" not in done.stdout.split("\n")

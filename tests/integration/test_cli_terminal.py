@@ -66,7 +66,12 @@ class Terminal:
 
     def says(self, words: str) -> str:
         """Wait until it has said that."""
-        eventually(lambda: words in self._read() or self._fail_if_ended(words), within=30)
+
+        def said() -> bool:
+            assert self.process.poll() is None or words in self._read(), self.output
+            return words in self._read()
+
+        eventually(said, within=30)
         return self.output
 
     def types(self, text: str) -> None:
@@ -97,9 +102,6 @@ class Terminal:
             if not part:
                 return self.output
             self.output += part.decode(errors="replace").replace("\r\n", "\n")
-
-    def _fail_if_ended(self, words: str) -> None:
-        assert self.process.poll() is None or words in self._read(), self.output
 
 
 @pytest.fixture

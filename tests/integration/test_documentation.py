@@ -151,6 +151,11 @@ _ANSWERED = {
     "How do I get shell completion?": "completion",
     "How do I list deleted conversations?": "parley conversations|deleted",
     "How do I read the documentation as a site?": "documentation as a site",
+    "Is the temperature of an OpenAI client honoured?": "endpoints and parameters",
+    "What becomes of a system prompt?": "System prompts",
+    "How do I use LibreChat with Parley?": "LibreChat",
+    "What happens when an OpenAI client hangs up?": "hangs up",
+    "Can I get an answer in the background?": "in the background",
 }
 
 _UNANSWERED = [

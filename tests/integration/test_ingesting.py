@@ -48,6 +48,7 @@ from application.ports.persistence import UnitOfWork
 from application.ports.projections import RecordedEvent
 from application.ports.queries import Page
 from domain.errors import Conflict, Unavailable
+from domain.identity import SYSTEM
 from domain.jobs import ATTEMPTS, LEASE, Job, JobKind, JobStatus
 from domain.knowledge import Project, Visibility
 from domain.limits import Limits
@@ -679,7 +680,7 @@ class TestSeeding:
         return SeedDocumentation(fresh.start_work, SafeParser(), fresh.ingestion, docs)()
 
     def documents(self, fresh: Knowledge) -> dict[str, dict[str, Any]]:
-        found = fresh.reader.documents_of(None, None, deleted=False, page=Page(limit=100, sort_by="name"))
+        found = fresh.reader.documents(SYSTEM, None, Page(limit=100, sort_by="name"))
         return {document["name"]: document for document in found["items"]}
 
     def test_a_new_installation_knows_the_documentation_at_once(self, fresh: Knowledge, docs: Path) -> None:

@@ -105,6 +105,29 @@ def test_a_file_that_cannot_be_read_is_said_and_stops_no_other(settings: Setting
     assert told.stdout == "Project mixed: 0 added, 1 replaced, 1 unchanged, 0 deleted, 2 failed.\n"
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_fills_the_memory(settings: Settings, tmp_path: Path) -> None:
+    with (tmp_path / "huge.md").open("wb") as huge:
+        huge.truncate(2**40)  # A terabyte that takes no room.
+    (tmp_path / "good.md").write_text("# Good\n\nText.\n")
+
+    outcome = ingest(settings, tmp_path, "--project", "sizes", status=1)
+
+    assert outcome["added"] == ["good.md"]
+    (failure,) = outcome["failed"]
+    assert (failure["name"], failure["code"]) == ("huge.md", "validation_failed")
+    assert failure["message"] == "file: Must be at most 10,485,760 bytes, but has 1,099,511,627,776."
+
+
+def test_what_files_are_called_reaches_no_terminal_raw(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "odd\x1b[31m.md").touch()
+
+    told = cli("knowledge", "ingest", str(tmp_path), "--project", "odd", **settings)
+
+    assert told.returncode == 1
+    assert told.stderr.startswith(r"odd\x1b[31m.md: ")
+    assert "\x1b" not in told.stderr + told.stdout
+
+
 def test_a_file_whose_name_is_no_text_is_read_in_all_the_same(settings: Settings, tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("# Menu\n\nEspresso.\n")
     (tmp_path / "good.md").write_text("# Good\n\nText.\n")

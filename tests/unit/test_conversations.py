@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -26,6 +27,33 @@ def test_a_question_takes_the_next_position_and_keeps_the_one_after_it_for_the_r
     assert (question.position, reply.position) == (1, 2)
     assert conversation.live_reply_id == reply.id
     assert conversation.message_count == 1
+
+
+def test_a_question_keeps_what_its_client_notes_and_what_that_tells_the_agent() -> None:
+    conversation = a_conversation()
+
+    question, _ = asked(conversation, metadata={"id": "c1"}, instructions=" Be brief. ")
+
+    assert question.metadata == {"id": "c1", "instructions": "Be brief."}
+    assert asked(a_conversation())[0].metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("noted", "field"),
+    [
+        ({"metadata": {"long": "x" * 10_240}}, "metadata"),
+        ({"instructions": " "}, "instructions"),
+        ({"instructions": "x" * 100_001}, "instructions"),
+    ],
+)
+def test_what_a_client_notes_has_bounds(noted: dict[str, Any], field: str) -> None:
+    conversation = a_conversation()
+
+    with pytest.raises(Invalid) as refused:
+        asked(conversation, **noted)
+
+    assert list(refused.value.fields) == [field]
+    assert (conversation.live_reply_id, conversation.message_count) == (None, 0)
 
 
 def test_the_answer_has_the_replys_id_and_place_and_frees_the_conversation() -> None:

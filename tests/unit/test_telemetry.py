@@ -128,7 +128,7 @@ def an_event(name: str, subject_id: UUID, *known: Snapshot, **payload: object) -
 
 
 def a_message(message_id: UUID, **given: object) -> Snapshot:
-    document = {
+    document: dict[str, object] = {
         "role": "assistant",
         "agent": "general",
         "status": "completed",
@@ -257,7 +257,7 @@ def broken() -> str:
     ],
 )
 def test_only_what_is_essential_makes_it_fail(parts: dict[str, Callable[[], str]], condition: Condition) -> None:
-    report = monitor(**parts).health(["database"])
+    report = Monitor(parts, Backlogs()).health(["database"])
 
     assert report.condition is condition
     assert {part: told.detail for part, told in report.parts.items()} == {

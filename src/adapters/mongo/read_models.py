@@ -49,10 +49,7 @@ _NEWER = (
 _ROOM_ORDERS = ("last_activity_at", "created_at", "name_key")
 _CONVERSATION_ORDERS = ("last_activity_at", "created_at", "title_key")
 _INDEXES: Mapping[Model, Sequence[tuple[str, ...]]] = {
-    Model.ROOMS: [
-        *(("owner", "hidden", key, "_id") for key in _ROOM_ORDERS),
-        *(("hidden", key, "_id") for key in _ROOM_ORDERS),
-    ],
+    Model.ROOMS: [("owner", "hidden", key, "_id") for key in _ROOM_ORDERS],
     Model.CONVERSATIONS: [
         *(("owner", "hidden", key, "_id") for key in _CONVERSATION_ORDERS),
         *(("room_id", "hidden", key, "_id") for key in _CONVERSATION_ORDERS),

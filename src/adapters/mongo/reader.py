@@ -42,10 +42,6 @@ class MongoReader:
         mine = {"owner": principal.key, "hidden": False}
         return self._page(self._rooms, mine, page, _ROOM_KEYS, _plain)
 
-    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        those = {"hidden": deleted} if owner is None else {"owner": owner, "hidden": deleted}
-        return self._page(self._rooms, those, page, _ROOM_KEYS, _for_operators)
-
     def room(self, room_id: UUID, principal: Principal) -> Document:
         return _plain(self._one(self._rooms, "room", room_id, principal, _DOCUMENT))
 
@@ -253,7 +249,3 @@ def _authorised(found: Document | None, kind: str, wanted: UUID, principal: Prin
 
 def _plain(stored: Document) -> Document:
     return as_it_was(stored["document"])
-
-
-def _for_operators(stored: Document) -> Document:
-    return _plain(stored) | {"owner": stored["owner"], "deleted_at": stored["deleted_at"]}

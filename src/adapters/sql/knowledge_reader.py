@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select
 
 from adapters.sql.activity import by_code_point
 from adapters.sql.engine import Database
 from adapters.sql.knowledge_tables import document_contents, documents, jobs, projects
 from adapters.sql.scopes import is_visible, scope
-from adapters.sql.tables import deletions
 from application.documents import document_of_project, page_document, project_document
 from application.ports.knowledge import Scope
 from application.ports.persistence import Document
@@ -36,13 +35,6 @@ class SqlKnowledgeReader:
             total, found = _part(connection, projects, and_(those, projects.c.deletion_id.is_(None)), page)
             return _paged(_projects(connection, found, principal.key), total, page)
 
-    def projects_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        those = projects.c.owner == owner if owner is not None else true()
-        with self._database.reading() as connection:
-            total, found = _part(connection, projects, and_(those, _deleted(projects, deleted)), page)
-            items = _projects(connection, found, owner or "")
-        return _paged(_for_operators(items, found), total, page)
-
     def project(self, project_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
             found = _visible(connection, project_id, principal, "project", project_id)
@@ -57,20 +49,6 @@ class SqlKnowledgeReader:
                 those = documents.c.project_id == project_id
             total, found = _part(connection, documents, and_(those, documents.c.deletion_id.is_(None)), page)
             return _paged(_documents(connection, found), total, page)
-
-    def documents_of(self, owner: str | None, project: str | None, *, deleted: bool, page: Page) -> Document:
-        those = _deleted(documents, deleted)
-        if owner is not None:
-            those = and_(those, documents.c.owner == owner)
-        if project is not None:
-            keyed = select(projects.c.id).where(projects.c.key == project)
-            those = and_(those, documents.c.project_id.in_(keyed))
-        with self._database.reading() as connection:
-            total, found = _part(connection, documents, those, page)
-            items = _for_operators(_documents(connection, found), found)
-            naming = select(projects.c.id, projects.c.key).where(projects.c.id.in_([row.project_id for row in found]))
-            keys = {row.id: row.key for row in connection.execute(naming)}
-        return _paged([item | {"project": keys[item["project_id"]]} for item in items], total, page)
 
     def document(self, document_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
@@ -88,30 +66,19 @@ class SqlKnowledgeReader:
             return scope(connection, owner, project_id, keys)
 
 
-def _deleted(table: Table, deleted: bool) -> ColumnElement[bool]:
-    return table.c.deletion_id.is_not(None) if deleted else table.c.deletion_id.is_(None)
-
-
 def _part(
     connection: Connection, table: Table, those: ColumnElement[bool], page: Page
 ) -> tuple[int, Sequence[Row[Any]]]:
-    """How many there are, and one page of them with when they were deleted, in an order that no two rows share."""
+    """How many there are, and one page of them, in an order that no two rows share."""
     total = connection.execute(select(func.count()).select_from(table).where(those)).scalar_one()
     key = by_code_point(table.c.name) if page.sort_by == "name" else table.c[page.sort_by]
     order = (key.desc(), table.c.id.desc()) if page.descending else (key, table.c.id)
-    wanted: Select[Any] = select(table, deletions.c.deleted_at).outerjoin(
-        deletions, table.c.deletion_id == deletions.c.id
-    )
-    found = connection.execute(wanted.where(those).order_by(*order).limit(page.limit).offset(page.offset))
+    found = connection.execute(select(table).where(those).order_by(*order).limit(page.limit).offset(page.offset))
     return total, found.all()
 
 
 def _paged(items: list[Document], total: int, page: Page) -> Document:
     return page_document(items, total=total, limit=page.limit, offset=page.offset)
-
-
-def _for_operators(items: list[Document], found: Sequence[Row[Any]]) -> list[Document]:
-    return [item | {"owner": row.owner, "deleted_at": row.deleted_at} for item, row in zip(items, found, strict=True)]
 
 
 def _projects(connection: Connection, found: Sequence[Row[Any]], asker: str) -> list[Document]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, literal_column, select, true
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.activity import by_code_point, present, room_documents, rooms_with_activity
 from adapters.sql.branches import versions_of
 from adapters.sql.engine import Database
 from adapters.sql.search import statement_for
-from adapters.sql.tables import conversations, deletions, messages, replies, rooms
+from adapters.sql.tables import conversations, messages, replies, rooms
 from adapters.words import snippet
 from application.documents import conversation_document, message_document, page_document, reply_document
 from application.ports.persistence import Document
@@ -61,24 +61,6 @@ class SqlReader:
             wanted = rooms_with_activity(conversations.c.owner == principal.key).where(mine)
             found = connection.execute(_part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)).all()
             items = room_documents(connection, found)
-        return page_document(items, total=total, limit=page.limit, offset=page.offset)
-
-    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        those: ColumnElement[bool] = rooms.c.deletion_id.is_not(None) if deleted else rooms.c.deletion_id.is_(None)
-        if owner is not None:
-            those = and_(rooms.c.owner == owner, those)
-        wanted = (
-            rooms_with_activity(true())
-            .add_columns(deletions.c.deleted_at)
-            .outerjoin(deletions, deletions.c.id == rooms.c.deletion_id)
-            .where(those)
-        )
-        with self._database.reading() as connection:
-            total = connection.execute(select(func.count()).select_from(rooms).where(those)).scalar_one()
-            found = connection.execute(_part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)).all()
-            items = room_documents(connection, found)
-        for item, row in zip(items, found, strict=True):
-            item |= {"owner": row.owner, "deleted_at": row.deleted_at}
         return page_document(items, total=total, limit=page.limit, offset=page.offset)
 
     def room(self, room_id: UUID, principal: Principal) -> Document:

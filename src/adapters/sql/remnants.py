@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table, column, exists, func, select, table, text
 

@@ -141,23 +141,12 @@ class KnowledgeReader(Protocol):
         """One's own projects, or all that are `visible` to one; sorted by name, created_at or updated_at."""
         ...
 
-    def projects_of(self, owner: str | None, *, deleted: bool, page: Page) -> JsonDocument:
-        """For operators: the projects of one owner or of all, with `owner` and `deleted_at`, deleted or not."""
-        ...
-
     def project(self, project_id: UUID, principal: Principal) -> JsonDocument:
         """One's own or a public one. Raises NotFound or Forbidden."""
         ...
 
     def documents(self, principal: Principal, project_id: UUID | None, page: Page) -> JsonDocument:
         """Of one visible project, or of all one's own; sorted by name, created_at or updated_at."""
-        ...
-
-    def documents_of(self, owner: str | None, project: str | None, *, deleted: bool, page: Page) -> JsonDocument:
-        """For operators: documents, deleted or not, with their `owner`, their `project`'s key and `deleted_at`.
-
-        Those of one owner or of all, and of projects with a certain key or of all.
-        """
         ...
 
     def document(self, document_id: UUID, principal: Principal) -> JsonDocument:

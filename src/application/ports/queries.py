@@ -47,10 +47,6 @@ class Reader(Protocol):
         """Sorted by last_activity_at, created_at or name."""
         ...
 
-    def rooms_of(self, owner: str | None, *, deleted: bool, page: Page) -> Document:
-        """For operators: the rooms of one owner or of all, with `owner` and `deleted_at`, deleted or not as asked."""
-        ...
-
     def room(self, room_id: UUID, principal: Principal) -> Document: ...
 
     def room_history(self, room_id: UUID, principal: Principal, page: MessagePage) -> Document:

@@ -60,7 +60,8 @@ def problem(
 ) -> Response:
     """The error envelope, or what stands for it on the wire that is spoken at this path."""
     g.error_code = code
-    for prefix, shaped in current_app.config["PROBLEMS"].items():
+    problems: Mapping[str, Problem] = current_app.config["PROBLEMS"]
+    for prefix, shaped in problems.items():
         if request.path.startswith(prefix):
             return shaped(status, code, message, details or {}, headers or {})
     error = {

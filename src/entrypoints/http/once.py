@@ -56,7 +56,7 @@ def idempotent(routes: Blueprint) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def keyed(headers: dict[str, str | None], *args: Any, **options: Any) -> Any:
-            g.idempotency_key = headers["key"]
+            g.idempotency_key = _key(headers["key"])
             return view(*args, **options)
 
         return routes.arguments(_Header(), location="headers")(keyed)  # type: ignore[return-value] # as wide as any
@@ -92,15 +92,21 @@ def creating(
     return answer
 
 
-def _once() -> Once | None:
-    if g.idempotency_key is None:
+def _key(header: str | None) -> str | None:
+    if header is None:
         return None
-    key: str = g.idempotency_key.strip()
+    key = header.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':  # A string of RFC 8941; clients send it bare as well.
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
         raise Invalid({_HEADER: "Must be 1 to 255 printable ASCII characters."})
-    return Once(principal().key, key, _fingerprint(), uuid4())
+    return key
+
+
+def _once() -> Once | None:
+    if g.idempotency_key is None:
+        return None
+    return Once(principal().key, g.idempotency_key, _fingerprint(), uuid4())
 
 
 def _fingerprint() -> str:
