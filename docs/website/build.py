@@ -28,6 +28,7 @@ _FENCE = r"```(?:bash|python|javascript)\n(?:(?!```).*\n)*```\n"
 _GROUP = re.compile(rf"^{_FENCE}(?:\n{_FENCE})+", re.MULTILINE)
 _NAMES = {"bash": "Shell", "python": "Python", "javascript": "JavaScript"}
 _REMOTE_SHIM = "https://unpkg.com/iframe-worker/shim"
+_REMOTE_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 
 _OPENAPI_PAGE = """# OpenAPI
 
@@ -40,6 +41,7 @@ _REFERENCE = """<!doctype html>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>Parley: the API</title>
+  <link rel="icon" href="data:,">
   <style>body { margin: 0 }</style>
 </head>
 <body>
@@ -96,6 +98,8 @@ def _stage(folder: Path) -> None:
 def _bring_along(site: Path) -> None:
     """What pages load and Zensical does not bring: the viewer, and what lets the search work from a folder."""
     shutil.copytree(_REDOC, site / "vendor" / "redoc")
+    viewer = site / "vendor" / "redoc" / "redoc.standalone.js"
+    viewer.write_text(viewer.read_text().replace(_REMOTE_LOGO, "data:,"))
     shutil.copytree(_HERE / "vendor" / "iframe-worker", site / "vendor" / "iframe-worker")
     for page in site.rglob("*.html"):
         up = "../" * (len(page.relative_to(site).parts) - 1)

@@ -97,8 +97,9 @@ class ImportHandler:
                 try:
                     if kind == "conversation":
                         is_present, messages, more = taking.conversation(line.record, lines)
-                        (done.present if is_present else done.added)["message"] += messages
                         size += more
+                        if messages:
+                            (done.present if is_present else done.added)["message"] += messages
                     else:
                         is_present = take[kind](line.record)
                 except Invalid as wrong:

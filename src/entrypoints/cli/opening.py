@@ -21,12 +21,15 @@ def container(*, checked: bool = True, create: bool = False) -> Container:
 
     What is not there yet (the data folder, the secret, the database's file) is made only if `create` says so.
     """
+    from dataclasses import replace
+
     from entrypoints.container import Container
     from entrypoints.observability import configure_logging
     from entrypoints.settings import Settings
     from entrypoints.starting import require_servers
 
-    settings = Settings.from_environment(create=create)
+    # Commands go through everything there is, and wait for their turn: that is no sign of anything.
+    settings = replace(Settings.from_environment(create=create), slow_query=0.0)
     configure_logging("WARNING")
     container = Container(settings=settings)
     if checked:
