@@ -16,17 +16,21 @@ from adapters.in_process.runtime import new_id
 from adapters.pdf.printer import SubprocessPdfPrinter
 from adapters.sql.engine import Database, open_database
 from adapters.sql.exporting import SqlExportReader
+from adapters.sql.retention import SqlPurges
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.exporting.exporting import Branches, Export, Exported, ExportHandler, Format
 from application.exporting.importing import Import, Imported, ImportHandler
 from application.ports.exporting import Extent
 from application.ports.persistence import StartWork
+from application.retention.marks import Marks
 from domain.agents import BUILT_IN
 from domain.identity import SYSTEM, Principal
 from domain.limits import Limits
 from tests.builders import NOW
 from tests.tree import Tree
+
+MARKS = Marks(["what an installation knows the erased by"])
 
 Records = list[dict[str, Any]]
 
@@ -63,7 +67,8 @@ class Exports:
     def take_in(
         self, file: bytes, *, owner: Principal | None = None, as_new: bool = False, dry_run: bool = False, **more: Any
     ) -> Imported:
-        take_in = ImportHandler(self.start_work, new_id, lambda: NOW, BUILT_IN, self.limits)
+        purges = SqlPurges(self.database)
+        take_in = ImportHandler(self.start_work, new_id, lambda: NOW, BUILT_IN, self.limits, purges, MARKS)
         return take_in(Import(open_file=lambda: io.BytesIO(file), owner=owner, as_new=as_new, dry_run=dry_run, **more))
 
     def keep(self, tree: Tree) -> UUID:

@@ -141,6 +141,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "worker_class": "entrypoints.server.Worker",
             "worker_connections": self._connections,
             "keepalive": 30,
+            "limit_request_line": 8190,  # The most that there is: a search may be long, and is longer as an address.
             "graceful_timeout": int(settings.shutdown_grace) + 5,
             "loglevel": "warning",
             "logger_class": "entrypoints.gunicorn_log.GunicornLog",

@@ -423,3 +423,9 @@ def test_a_file_of_no_type_is_refused(visitor: Client) -> None:
     answer = visitor.http.post("/job-analyses", files=files, data={"media_type": "text"}, headers=headers)
 
     assert list(answer.json()["error"]["details"]["fields"]) == ["media_type"]
+
+
+def test_a_search_may_be_as_long_as_an_address(visitor: Client) -> None:
+    answers = [visitor.call("GET", "/knowledge/search", params={"q": "文" * length}) for length in (900, 1000)]
+
+    assert [answer.status_code for answer in answers] == [200, 414]

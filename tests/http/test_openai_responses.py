@@ -234,6 +234,33 @@ class TestPlaces:
         assert place(client.responses.create(input=talk)) == place(first)
         assert place(client.responses.create(input="Hello")) != place(first)
 
+    def test_messages_are_named_instead_of_sent_again(self, client: openai.OpenAI, visitor: Client) -> None:
+        first = client.responses.create(input="Hello")
+        named: Any = [user("Hello"), {"type": "item_reference", "id": first.output[0].id}, user("And?")]
+
+        follow = client.responses.create(input=named)
+
+        assert place(follow) == place(first)
+        assert history(visitor, place(first)) == ["Hello", "Echo: Hello", "And?", "Echo: And?"]
+        elsewhere = client.responses.create(input=[{"id": first.output[0].id}, user("And?")])  # type: ignore[list-item]
+        assert history(visitor, place(elsewhere)) == ["Echo: Hello", "And?", "Echo: And?"]
+
+    def test_a_message_that_is_not_there_or_not_ones_own_cannot_be_named(
+        self, client: openai.OpenAI, parley: ParleyProcess
+    ) -> None:
+        theirs = client.responses.create(input="Mine").output[0].id
+
+        with speaking(parley.visitor(), max_retries=0) as other:
+            with pytest.raises(openai.PermissionDeniedError):
+                other.responses.create(input=[{"type": "item_reference", "id": theirs}, user("And?")])
+            for unknown in ("msg_" + uuid4().hex, "rs_68af4030baa48193b0b43b4c2a176a1a", "", "x" * 1000):
+                with pytest.raises(openai.NotFoundError, match="item"):
+                    other.responses.create(input=[{"type": "item_reference", "id": unknown}, user("And?")])
+            for malformed in ({"type": "item_reference"}, {"type": "item_reference", "id": 7}):
+                with pytest.raises(openai.BadRequestError) as refused:
+                    other.responses.create(input=[malformed, user("And?")])  # type: ignore[list-item]
+                assert refused.value.param == "input[0].id"
+
     def test_a_talk_of_chat_completions_goes_on_as_a_response(self, client: openai.OpenAI) -> None:
         completion = client.chat.completions.create(model="general", messages=[user("Hello")])
 

@@ -24,6 +24,10 @@ _SETTINGS = {"PARLEY_LIMIT_ROOMS": 10_000, "PARLEY_LIMIT_LIVE_REPLIES": 1_000, "
 _CONFIGURATION = """\
 max-stream-events = 20
 request-timeout = 45
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 428, 429, "5xx"]
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 414, 429, "5xx"]
 [generation]
 allow-x00 = false
 database = "none"

@@ -84,6 +84,12 @@ def left_of(parley: ParleyProcess, *needles: str) -> dict[str, list[str]]:
     return {needle: places for needle in needles if (places := places_of(needle, dump))}
 
 
+def cached(admin: Client) -> int:
+    """What is cached of questions and answers."""
+    regions = admin.data("GET", "/cache/stats/")["regions"]
+    return sum(regions[name]["entries"] for name in ("answers", "retrieval"))
+
+
 def seen_by(client: Client, left: Planted) -> list[bytes]:
     """All that somebody can see of what they have, as it is answered."""
     paths = [
@@ -114,8 +120,12 @@ def test_all_that_a_user_left_is_gone_from_every_store_and_nothing_of_others(
     foreseen = erased(operator, "user", name, dry_run=True)
     assert left_of(parley, left.word, name).keys() == {left.word, name}
 
+    root = user(parley, "root", "admin")
+    assert cached(root) > 0
+
     done = erased(operator, "user", name)
 
+    eventually(lambda: cached(root) == 0)  # A server's own memory has heard of it within a second.
     assert left_of(parley, left.word, name) == {}
     assert findings(operator) == []
     assert seen_by(bob, kept) == before

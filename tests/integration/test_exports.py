@@ -14,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.sql import tables
 from adapters.sql.engine import Database
 from adapters.sql.reader import SqlReader
+from adapters.sql.retention import SqlPurges
 from application.exporting.exporting import Branches, Format
 from application.exporting.reading import ImportRefused
 from application.ports.exporting import Extent
@@ -43,7 +45,7 @@ from tests.builders import (
     a_session,
     later,
 )
-from tests.exporting import Exports, an_installation, changed, of_type, without
+from tests.exporting import MARKS, Exports, an_installation, changed, of_type, without
 from tests.tree import Tree
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=60).filter(
@@ -697,13 +699,11 @@ def test_another_branch_that_is_selected_meanwhile_changes_nothing(source: Expor
 
 
 def test_a_conversation_that_is_purged_meanwhile_ends_the_export_without_its_end(source: Exports) -> None:
-    from adapters.sql.tables import messages
-
     conversation_id = a_long_one(source, 1_000)
     chunks = source.chunks(Extent(conversation_id=conversation_id))
     next(chunks)
     with source.database.at_once() as connection:
-        connection.execute(messages.delete().where(messages.c.conversation_id == conversation_id))
+        connection.execute(tables.messages.delete().where(tables.messages.c.conversation_id == conversation_id))
 
     with pytest.raises(Exception, match="removed while it was exported"):
         list(chunks)
@@ -728,3 +728,48 @@ def test_outcomes_of_replies_stay(source: Exports, empty: Exports) -> None:
         back = work.replies.get(reply.id, for_=SYSTEM)
         assert (back.status, back.text, back.final_seq, back.finished_at) == ("cancelled", "Half", 7, later(2))
         assert (back.started_at, back.created_at, back.agent) == (reply.started_at, reply.created_at, reply.agent)
+
+
+def test_what_was_purged_comes_back_under_another_id(source: Exports, empty: Exports) -> None:
+    """Every store has been told to take in nothing of the one that it had."""
+    tree = grown([(0, "One", 0), (1, "Uno", 0)])
+    conversation_id = source.keep(tree)
+    file = source.file(conversation_id=conversation_id)
+
+    for _ in range(2):
+        there = [UUID(record["id"]) for record in of_type(empty.records(), "conversation")]
+        purge(empty, there or [conversation_id])
+        empty.take_in(file)
+        again = empty.take_in(file)
+
+        assert not again.added
+        (back,) = [UUID(record["id"]) for record in of_type(empty.records(), "conversation")]
+        assert back not in (conversation_id, *there)
+        assert said(empty, back) == tree.contents
+        messages = {UUID(record["id"]) for record in of_type(empty.records(), "message")}
+        assert not messages & tree.messages.keys()
+
+
+def purge(exports: Exports, conversations: list[UUID]) -> None:
+    """Remove them as if they had been purged."""
+    with exports.database.writing() as connection:
+        of_these = tables.messages.c.conversation_id.in_(conversations)
+        connection.execute(tables.replies.delete().where(tables.replies.c.conversation_id.in_(conversations)))
+        connection.execute(tables.messages.delete().where(of_these))
+        connection.execute(tables.conversations.delete().where(tables.conversations.c.id.in_(conversations)))
+        ids = {"conversations": [str(each) for each in conversations]}
+        connection.execute(tables.purges.insert().values(ids=ids, counts={}, purged_at=NOW))
+        connection.commit()
+
+
+def test_who_was_erased_does_not_come_back_unasked(source: Exports, empty: Exports) -> None:
+    owner, _ = everything(source)
+    source_file = source.file(owner=owner.key, deleted=True)
+    SqlPurges(empty.database).mark(MARKS.of(owner.key), NOW)
+
+    done = empty.take_in(source_file)
+
+    assert (dict(done.added), dict(done.present)) == ({}, {})
+    assert done.notes == [f"All of {owner.key} was erased here, and is left out."]
+    assert [record["type"] for record in empty.records(deleted=True)] == ["end"]
+    assert empty.take_in(source_file, owner=BOB).added["conversation"] == 4

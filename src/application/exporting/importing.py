@@ -9,11 +9,14 @@ from typing import IO
 from uuid import UUID
 
 from application.exporting.knowledge import KnowledgeImport
-from application.exporting.placing import Places, kept
+from application.exporting.placing import Past, Places, kept
 from application.exporting.reading import ImportRefused, Lines, read
 from application.ports.exporting import Kind
 from application.ports.persistence import Document, StartWork, UnitOfWork
+from application.ports.retention import Kind as Purged
+from application.ports.retention import Purges
 from application.ports.runtime import NewId, Now
+from application.retention.marks import Marks
 from domain.agents import Agents
 from domain.conversations import Conversation
 from domain.deletions import Subject
@@ -29,6 +32,9 @@ from domain.sessions import CloseReason, Session
 
 _AT_ONCE = 500
 """Messages that are written by one statement."""
+
+_PURGES = 100
+_WITHIN = (Purged.MESSAGES, Purged.REPLIES, Purged.JOBS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +76,25 @@ class ImportHandler:
     now: Now
     agents: Agents
     limits: Limits
+    purges: Purges
+    marks: Marks
 
     def __call__(self, command: Import) -> Imported:
-        looking = Places(command.owner, self.new_id().hex if command.as_new else None)
+        looking = Places(command.owner, self.new_id().hex if command.as_new else None, self._past())
         found = self._through(command, looking)
         return found if command.dry_run else self._through(command, looking.to_write())
+
+    def _past(self) -> Past:
+        purged: set[UUID] = set()
+        marks: set[str] = set()
+        after = 0
+        while some := self.purges.all(after=after, limit=_PURGES):
+            after = some[-1].number
+            for purge in some:
+                # Messages go with their conversations, whose ids tell.
+                purged.update(*(ids for kind, ids in purge.ids.items() if kind not in _WITHIN))
+                marks.update(() if purge.mark is None else [purge.mark])
+        return Past(purged, lambda owner: not marks.isdisjoint(self.marks.all_of(owner)))
 
     def _through(self, command: Import, places: Places) -> Imported:
         done = Imported()
@@ -94,6 +114,11 @@ class ImportHandler:
                 kind, size = line.record["type"], line.bytes
                 if kind == "message":
                     raise ImportRefused(line.number, "Must follow its conversation.", "message.conversation_id")
+                if kind != "visitor" and places.past.is_erased(owner := places.owner_of(line.record)):
+                    places.note(f"All of {owner} was erased here, and is left out.")
+                    while lines.next_message() is not None:
+                        pass
+                    continue
                 try:
                     if kind == "conversation":
                         is_present, messages, more = taking.conversation(line.record, lines)
@@ -271,7 +296,9 @@ class _Messages:
 
     def _called(self, thing: UUID | None) -> UUID | None:
         """Messages are called otherwise if their conversation is."""
-        return thing if thing is None or self.here == self.wanted else self.places.other(thing, self.owner)
+        if thing is None or self.here == self.wanted:
+            return thing
+        return self.places.other(thing, self.owner, within=self.wanted)
 
     def _message(self, record: Document) -> Message:
         is_answer = record["role"] is Role.ASSISTANT

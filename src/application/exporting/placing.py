@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,14 @@ _KINDS = {Subject.ROOM: Kind.ROOM, Subject.PROJECT: Kind.PROJECT}
 """What takes along what is in it when it is deleted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was purged here: its ids, and `is_erased`, whether all of an owner's was."""
+
+    purged: Set[UUID]
+    is_erased: Callable[[str], bool]
+
+
 @dataclass(slots=True)
 class Places:
     """What one import knows of its file and of what is here.
@@ -34,9 +42,12 @@ class Places:
 
     owner: Principal | None
     salt: str | None
+    past: Past
     writes: bool = False
     ids: dict[UUID, UUID] = field(default_factory=dict)
     """What is called otherwise here than in the file."""
+    tries: dict[UUID, int] = field(default_factory=dict)
+    """How often another id had to be made for it, because the one before was purged."""
     added: dict[UUID, bool] = field(default_factory=dict)
     """What this import adds that others refer to, and whether it is deleted."""
     projects: dict[UUID, Project] = field(default_factory=dict)
@@ -51,7 +62,8 @@ class Places:
 
     def to_write(self) -> Places:
         """For the second time: what was found out about what things are called, and what may be seen, stays so."""
-        return Places(self.owner, self.salt, True, ids=self.ids, notes=self.notes, _visible=self._visible)
+        known = {"ids": self.ids, "tries": self.tries, "notes": self.notes, "_visible": self._visible}
+        return Places(self.owner, self.salt, self.past, True, **known)  # type: ignore[arg-type] # as the fields are
 
     def owner_of(self, record: Document) -> str:
         """Whose something is to be."""
@@ -59,22 +71,30 @@ class Places:
         return owner
 
     def place(self, work: UnitOfWork, kind: Kind, thing: UUID, owner: str) -> tuple[UUID, bool]:
-        """What something is called here, and whether it is there already."""
-        other = self.other(thing, owner)
+        """What something is called here, and whether it is there already.
+
+        An id that was purged is used no more: every store has been told to take in nothing of it.
+        """
+        while (other := self.other(thing, owner)) in self.past.purged:
+            self.tries[thing] = self.tries.get(thing, 0) + 1
         if self.salt is None:
             taken = work.imports.owners(kind, [thing, other])
             for known in (other, thing):
                 if taken.get(known) == owner:
                     self.ids[thing] = known
                     return known, True
-            if thing not in taken:
+            if thing not in taken and thing not in self.past.purged:
                 return thing, False
         self.ids[thing] = other
         return other, False
 
-    def other(self, thing: UUID, owner: str) -> UUID:
-        """Another id for it, of the same time (RFC 9562, section 5.7), and the same one each time."""
-        told = hashlib.sha256(f"{self.salt or owner} {thing}".encode()).digest()
+    def other(self, thing: UUID, owner: str, within: UUID | None = None) -> UUID:
+        """Another id for it, of the same time (RFC 9562, section 5.7), and the same one each time.
+
+        What is `within` something has another id whenever that has.
+        """
+        tries = self.tries.get(within or thing, 0)
+        told = hashlib.sha256(f"{self.salt or owner} {thing} {tries}".encode()).digest()
         version, variant = told[0] & 0x0F | 0x70, told[2] & 0x3F | 0x80
         return UUID(bytes=thing.bytes[:6] + bytes([version, told[1], variant]) + told[3:10])
 

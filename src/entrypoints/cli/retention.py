@@ -116,9 +116,6 @@ def scheduler(every: float | None) -> None:
     schedule(settings, every=every or settings.cleanup_every)
 
 
-commands: tuple[click.Command, ...] = (cleanup, erase, scheduler)
-
-
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int], None]]:
     """A bar a kind, each of which comes with the first of its kind."""

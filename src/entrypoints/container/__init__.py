@@ -425,7 +425,7 @@ class Container(containers.DeclarativeContainer):
                 servers.give_way,
                 clock,
             ),
-            take_in=providers.Factory(ImportHandler, start_work, ids, clock, agents, limits),
+            take_in=providers.Factory(ImportHandler, start_work, ids, clock, agents, limits, purges, marks),
         ),
         read=reader,
         read_sessions=session_reader,

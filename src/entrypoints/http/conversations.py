@@ -162,7 +162,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:conversation_id>/restore")
-    @refuses("not_deleted", "room_deleted")
+    @refuses("not_deleted", "being_purged", "room_deleted")
     @routes.response(200, enveloped(ConversationOut))
     def restore_conversation(conversation_id: UUID) -> Response:
         """Bring a deleted conversation back."""

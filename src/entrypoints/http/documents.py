@@ -194,7 +194,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:document_id>/restore")
-    @refuses("not_deleted", "project_deleted", "document_exists", "document_limit_reached")
+    @refuses("not_deleted", "being_purged", "project_deleted", "document_exists", "document_limit_reached")
     @routes.response(200, enveloped(DocumentOut))
     def restore_document(document_id: UUID) -> Response:
         """Bring a deleted document back."""

@@ -196,7 +196,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:analysis_id>/restore")
-    @refuses("not_deleted", "job_analysis_limit_reached")
+    @refuses("not_deleted", "being_purged", "job_analysis_limit_reached")
     @routes.response(200, enveloped(JobAnalysisOut))
     def restore_job_analysis(analysis_id: UUID) -> Response:
         """Bring a deleted job analysis back."""

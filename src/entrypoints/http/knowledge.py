@@ -71,6 +71,9 @@ def blueprint(app: Application) -> Blueprint:
     @refuses("forbidden", "project_not_found", "embeddings_off", "rate_limited", *EMBEDDING)
     @routes.arguments(KnowledgeQuery(), location="query")
     @routes.response(200, enveloped(FindingsOut))
+    @routes.alt_response(
+        414, description="The address is longer than 8,190 bytes. It was not read: this has no body of ours."
+    )
     def search_knowledge(query: dict[str, Any]) -> Response:
         """Find the passages that bear on a question, in the documents that one's questions are answered from."""
         asker, project_id = principal(), query["project_id"]

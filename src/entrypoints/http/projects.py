@@ -128,7 +128,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:project_id>/restore")
-    @refuses("not_deleted", "project_exists", "project_limit_reached")
+    @refuses("not_deleted", "being_purged", "project_exists", "project_limit_reached")
     @routes.response(200, enveloped(ProjectOut))
     def restore_project(project_id: UUID) -> Response:
         """Bring a deleted project back with what went with it."""

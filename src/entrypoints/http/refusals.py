@@ -44,6 +44,7 @@ REFUSALS = {
     "not_a_question": Refusal(409, "Only questions can be edited."),
     "not_an_answer": Refusal(409, "Only answers can be rated."),
     "not_deleted": Refusal(409, "There is nothing to restore."),
+    "being_purged": Refusal(409, "It is being removed for good: it cannot be restored any more."),
     "room_deleted": Refusal(409, "Its room was deleted: restore that; `details.room_id` names it."),
     "room_limit_reached": Refusal(409, "There are as many rooms as one may have."),
     "external_id_taken": Refusal(409, "Another conversation has this external id."),

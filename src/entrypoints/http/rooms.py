@@ -124,7 +124,7 @@ def blueprint(app: Application) -> Blueprint:
         return data(deletion_document(deletion))
 
     @routes.post("/<id:room_id>/restore")
-    @refuses("not_deleted", "room_limit_reached")
+    @refuses("not_deleted", "being_purged", "room_limit_reached")
     @routes.response(200, enveloped(RoomOut))
     def restore_room(room_id: UUID) -> Response:
         """Bring a deleted room back with what went with it."""

@@ -177,7 +177,7 @@ def blueprint(app: Application) -> Blueprint:
         return shown(session_id)
 
     @routes.post("/<id:session_id>/messages")
-    @refuses(*REFUSED, "session_closed", "session_expired", "conversation_not_found")
+    @refuses(*REFUSED, "session_closed", "session_expired", "conversation_not_found", "room_not_found")
     @idempotent(routes)
     @routes.arguments(AskQuery(), location="query")
     @routes.arguments(QuestionBody())

@@ -30,6 +30,9 @@ from entrypoints.http.schemas import ErrorEnvelope
 
 Json = dict[str, Any]
 
+_UNREAD = "414"
+"""What is answered before a request gets here."""
+
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 _KINDS = {
@@ -232,6 +235,8 @@ class _Operation:
         limited = "rate_limited" in responses.get("429", {}).get("x-error-codes", ())
         replays = any(each["name"] == "Idempotency-Key" for each in self.told.get("parameters", []))
         for status, response in responses.items():
+            if status == _UNREAD:
+                continue
             names = ["X-Request-ID"]
             if status == "401":
                 names.append("WWW-Authenticate")

@@ -17,12 +17,12 @@ from application.conversations.commands import ChangeConversation, DeleteConvers
 from application.documents import conversation_document, message_document
 from application.facade import Application
 from application.ports.persistence import Document, Once
-from application.ports.queries import MessagePage, Page
+from application.ports.queries import MessagePage
 from domain.errors import Invalid, NotFound
 from domain.messages import NewMessage
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
-from entrypoints.http.openai.items import ItemListOut, ItemListQuery, ItemOut, item, page
+from entrypoints.http.openai.items import ItemListOut, ItemListQuery, ItemOut, item, message_of, page
 from entrypoints.http.openai.talk import Said, role_of
 from entrypoints.http.openai.wire import answer, dressed, seconds, undressed
 from entrypoints.http.refusals import refuses
@@ -182,14 +182,10 @@ def _message(app: Application, conversation_id: UUID, message: str) -> Document:
     """A message of a conversation, on whatever branch. Raises NotFound, or Forbidden for somebody else's."""
     app.read.conversation(conversation_id, principal())
     message_id = undressed("item", "msg", message)
-    try:
-        versions = app.read.versions(message_id, principal(), Page(limit=100))["items"]
-    except NotFound:
-        raise NotFound("item", message_id) from None
-    for each in versions:
-        if str(each["id"]) == str(message_id) and str(each["conversation_id"]) == str(conversation_id):
-            return dict(each)
-    raise NotFound("item", message_id)
+    found = message_of(app, message_id)
+    if str(found["conversation_id"]) != str(conversation_id):
+        raise NotFound("item", message_id)
+    return found
 
 
 def _page(app: Application, conversation_id: UUID, query: dict[str, Any], limit: int) -> MessagePage:

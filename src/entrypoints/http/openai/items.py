@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from marshmallow import Schema, fields, validate
 
+from application.facade import Application
 from application.ports.persistence import Document
+from application.ports.queries import Page
+from domain.errors import NotFound
+from entrypoints.http.auth import principal
 from entrypoints.http.openai.wire import dressed
 from entrypoints.http.schemas import Request
 
@@ -40,6 +45,18 @@ class ItemListQuery(Request):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     order = fields.String(load_default="desc", validate=validate.OneOf(["asc", "desc"]))
     include = fields.List(fields.String(), metadata={"description": "It has no effect: there is nothing more."})
+
+
+def message_of(app: Application, message_id: UUID) -> Document:
+    """A message, on whatever branch. Raises NotFound, or Forbidden for somebody else's."""
+    try:
+        versions = app.read.versions(message_id, principal(), Page(limit=100))["items"]
+    except NotFound:
+        raise NotFound("item", message_id) from None
+    for each in versions:
+        if str(each["id"]) == str(message_id):
+            return dict(each)
+    raise NotFound("item", message_id)
 
 
 def item(message: Document) -> Document:

@@ -17,6 +17,21 @@ _MESSAGES = 500
 _SAID = Said()
 
 
+class ItemReference(Schema):
+    """A message that Parley has already."""
+
+    class Meta:
+        """marshmallow's options."""
+
+        unknown = EXCLUDE
+
+    type = fields.String(load_default=None, allow_none=True, validate=validate.Equal("item_reference"))
+    id = fields.String(required=True)
+
+
+_REFERENCE = ItemReference()
+
+
 class StreamOptions(Schema):
     """What a stream tells beside the answer."""
 
@@ -73,7 +88,7 @@ class ChatCompletionBody(Request):
 
 
 class _Input(fields.Field[list[Any]]):
-    """A question, or messages of which the last one is it."""
+    """A question, or messages of which the last one is it; those that have no `role` are named by their `id`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> list[Any]:
         if isinstance(value, str):
@@ -84,12 +99,18 @@ class _Input(fields.Field[list[Any]]):
         said: list[Any] = []
         for number, each in enumerate(value):
             try:
-                said.append(_SAID.load(each))
+                said.append((_REFERENCE if _is_reference(each) else _SAID).load(each))
             except ValidationError as error:
                 wrong[number] = error.messages
         if wrong:
             raise ValidationError(wrong)
         return said
+
+
+def _is_reference(item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    return item.get("type") == "item_reference" or (item.get("type") is None and "id" in item and "role" not in item)
 
 
 class _ConversationField(fields.Field[str]):
@@ -110,7 +131,21 @@ class ResponseBody(Request):
         metadata={
             "anyOf": [
                 {"type": "string"},
-                {"type": "array", "items": {"$ref": "#/components/schemas/Said"}, "minItems": 1, "maxItems": _MESSAGES},
+                {
+                    "type": "array",
+                    "items": {
+                        "anyOf": [
+                            {"$ref": "#/components/schemas/Said"},
+                            {
+                                "type": "object",
+                                "required": ["id"],
+                                "properties": {"type": {"enum": ["item_reference", None]}, "id": {"type": "string"}},
+                            },
+                        ]
+                    },
+                    "minItems": 1,
+                    "maxItems": _MESSAGES,
+                },
             ]
         },
     )

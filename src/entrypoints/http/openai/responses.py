@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from domain.errors import Invalid, NotFound, Unavailable
 from domain.rate_limits import Action
 from entrypoints.http.auth import principal
 from entrypoints.http.once import creating, idempotent
-from entrypoints.http.openai.items import ItemListOut, ItemListQuery, item, page
+from entrypoints.http.openai.items import ItemListOut, ItemListQuery, item, message_of, page
 from entrypoints.http.openai.requests import ResponseBody
 from entrypoints.http.openai.response_documents import ResponseDocument, ResponseOut
 from entrypoints.http.openai.response_events import ResponseEvents
@@ -61,6 +61,7 @@ def blueprint(app: Application) -> Blueprint:
         "model_not_found",
         "response_not_found",
         "conversation_not_found",
+        "item_not_found",
         "forbidden",
         "reply_in_progress",
         "project_gone",
@@ -77,7 +78,7 @@ def blueprint(app: Application) -> Blueprint:
         events. The answer goes on whoever listens. Without `conversation` and `previous_response_id` the talk goes on
         where it is known from, as at `/v1/chat/completions`, or begins a new conversation.
         """
-        talk = Talk.of("input", body["input"])
+        talk = Talk.of("input", [_said(app, each) for each in body["input"]])
         question = _question(app, body, talk)
 
         def post(once: Once | None) -> Document:
@@ -162,6 +163,11 @@ def _question(app: Application, body: dict[str, Any], talk: Talk) -> AskTranscri
         after=after,
         is_retry=is_retry(),
     )
+
+
+def _said(app: Application, each: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an item of the input says, or the one that it names."""
+    return each if "role" in each else message_of(app, undressed("item", "msg", each["id"]))
 
 
 def _reply(app: Application, response: str) -> Document:

@@ -180,10 +180,24 @@ function drawFrame() {
   $("subtitle").textContent = conversation && room ? room.name : "";
   $("subtitle").hidden = !$("subtitle").textContent;
   document.title = place.kind === "home" ? "Parley" : `${title} · Parley`;
+  offerExport(conversation ? `conversations/${conversation.id}` : place.kind === "room" && room ? `rooms/${room.id}` : null);
   sidebar.show({
     conversationId: place.kind === "conversation" ? place.id : null,
     roomId: place.kind === "room" ? place.id : null,
   });
+}
+
+/** What is open, as a file; nothing for null. */
+function offerExport(path) {
+  $("export").hidden = !path;
+  $("export").open = $("export").open && Boolean(path);
+  for (const link of $("export").querySelectorAll("a")) {
+    if (path) link.href = `/api/v1/${path}/export?format=${link.dataset.format}`;
+  }
+}
+
+function closeExport() {
+  $("export").open = false;
 }
 
 function focusComposer(evenOnTouch = false) {
@@ -196,6 +210,7 @@ function focusComposer(evenOnTouch = false) {
 function dress() {
   $("new-conversation").append(icon("pencil"), "New conversation");
   $("topbar-new").append(icon("pencil"));
+  $("export-toggle").append(icon("download"));
   $("drawer-close").append(icon("close"));
   $("sidebar-toggle").append(icon("sidebar"));
   $("shortcuts-button").append(icon("keyboard"), "Shortcuts");
@@ -284,6 +299,13 @@ function listen() {
   library.addEventListener("change", () => (drawFrame(), drawRoom()));
   $("new-conversation").addEventListener("click", newConversation);
   $("topbar-new").addEventListener("click", newConversation);
+  document.addEventListener("click", (event) => $("export-toggle").contains(event.target) || closeExport());
+  $("export").addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !$("export").open) return;
+    event.stopPropagation();
+    closeExport();
+    $("export-toggle").focus();
+  });
   $("theme-toggle").addEventListener("click", toggleTheme);
   $("sidebar-toggle").addEventListener("click", toggleSidebar);
   $("drawer-close").addEventListener("click", () => setDrawer(false));
