@@ -58,7 +58,7 @@ HANDLERS: dict[str, Handler] = {"echo": echo, "fail": fail, "flood": flood, "lea
 def create_app(registry: Sockets) -> Flask:
     """Every handler at the path of its name."""
     app = Flask(__name__)
-    answers.install(app, uuid.uuid4)
+    answers.install(app, uuid.uuid4, {})
     sockets.install(app)
 
     @app.get("/<name>")  # For what asks for no WebSocket, which werkzeug routes apart.

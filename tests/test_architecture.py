@@ -73,7 +73,7 @@ def test_every_third_party_package_is_forbidden_where_none_belongs() -> None:
     names |= {"uuid-utils": "uuid_utils", "sqlite-vec": "sqlite_vec"}
     names |= {"charset-normalizer": "charset_normalizer", "markdown-it-py": "markdown_it", "python-docx": "docx"}
     names |= {"prometheus-client": "prometheus_client"}
-    names |= {package: "opentelemetry" for package in ("opentelemetry-api", "opentelemetry-sdk")}
+    names |= dict.fromkeys(("opentelemetry-api", "opentelemetry-sdk"), "opentelemetry")
     names |= {"opentelemetry-exporter-otlp-proto-http": "opentelemetry"}
     names |= {"fpdf2": "fpdf"}
     packages = {line.split(">")[0].split("[")[0] for line in project["project"]["dependencies"]}

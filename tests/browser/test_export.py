@@ -32,7 +32,6 @@ def test_what_is_open_is_had_as_a_file(browser: Browser, embedded: ParleyProcess
 
     page.get_by_test_id("export").click()
     expect(page.get_by_role("link", name="PDF", exact=True)).to_be_visible()
-    page.screenshot(path="/tmp/k3_export.png")
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="PDF", exact=True)).to_be_hidden()
     context.close()

@@ -222,7 +222,7 @@ class _Posting:
         return question, anew
 
     def _go_on(self, conversation: Conversation, reply_id: UUID, start: int) -> Asked | None:
-        """Say what is said from `start` on after a reply; None where that would begin a branch with several messages."""
+        """Say what is said from `start` on after a reply; None where a branch would begin with several messages."""
         work = self.work
         if conversation.head_id != reply_id:
             answer = work.messages.get(reply_id)

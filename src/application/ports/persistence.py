@@ -212,7 +212,7 @@ class Transcript:
 
 
 class Transcripts(Protocol):
-    """Which talks were asked where, by their digests (64 characters at most), as long as their conversations are kept."""
+    """Which talks were asked where, by their digests (up to 64 characters), as long as their conversations are kept."""
 
     def add(self, owner: str, digest: str, reply: Reply, *, asked_at: datetime) -> None:
         """Note that `reply` was asked for with this talk."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 _SECRET = re.compile(r"(SECRET|API_KEY|TOKEN|PASSWORD)")
@@ -15,7 +15,8 @@ _PASSWORD = re.compile(r"(?<=://)([^/:@]*):.*@")
 
 _IN_A_QUERY = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 
-_GROUPS = {"limits": "PARLEY_LIMIT_", "rates": "PARLEY_RATE_", "cache_lifetimes": "PARLEY_CACHE_"}
+_GROUPS = {"limits": "LIMIT", "rates": "RATE", "cache_lifetimes": "CACHE"}
+"""How the variables of some settings begin that are several; others begin with their name."""
 
 
 def effective() -> list[dict[str, Any]]:
@@ -31,11 +32,11 @@ def effective() -> list[dict[str, Any]]:
 def _named(settings: Any) -> Iterator[tuple[str, object]]:
     for field in fields(settings):
         value = getattr(settings, field.name)
-        if field.name in _GROUPS:
+        own = field.name.upper()
+        if is_dataclass(value):
             for one in fields(value):
-                yield f"{_GROUPS[field.name]}{one.name.upper()}", getattr(value, one.name)
+                yield f"PARLEY_{_GROUPS.get(field.name, own)}_{one.name.upper()}", getattr(value, one.name)
         else:
-            own = field.name.upper()
             yield own if own.startswith("OPENAI_") else f"PARLEY_{own}", value
 
 
