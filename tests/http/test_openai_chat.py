@@ -183,6 +183,16 @@ class TestTalks:
         assert began == {name: place(complete(client, *talk, user=name)) for name in ("ann", "ben")}
         assert began["ann"] != began["ben"]
 
+    def test_those_who_began_alike_go_on_apart(self, client: openai.OpenAI, visitor: Client) -> None:
+        began = [user(_HI), assistant(f"Echo: {_HI}")]
+        for _ in range(3):
+            complete(client, user(_HI))
+
+        places = {place(complete(client, *began, user(f"I am {name}"))) for name in ("Ann", "Ben", "Cat")}
+
+        assert places == set(conversations(visitor))
+        assert all(len(history(visitor, conversation)) == 4 for conversation in places)
+
     def test_another_question_after_an_answer_begins_a_branch(self, client: openai.OpenAI, visitor: Client) -> None:
         began = [user(_HI), assistant(f"Echo: {_HI}")]
         conversation = place(complete(client, user(_HI)))
@@ -360,6 +370,24 @@ class TestGoingAway:
         assert len(model.asked(question)) == 1
         [conversation] = conversations(visitor)
         assert len(visitor.messages(conversation)) == 2
+
+    @pytest.mark.parametrize(
+        "other", [{"messages": [system("You speak with Ben."), user("My balance?")]}, {"model": "skills"}]
+    )
+    def test_a_retry_does_not_get_what_others_were_answered(
+        self, client: openai.OpenAI, visitor: Client, other: dict[str, Any]
+    ) -> None:
+        asked: dict[str, Any] = {"model": "general", "messages": [system("You speak with Ann."), user("My balance?")]}
+        first = client.chat.completions.create(**asked)
+
+        retries = {"X-Stainless-Retry-Count": "1"}
+        again = client.chat.completions.create(**asked, extra_headers=retries)
+        others = client.chat.completions.create(**asked | other, extra_headers=retries)
+
+        assert again.id == first.id
+        assert others.id != first.id
+        assert place(others) != place(first)
+        assert [message["status"] for message in visitor.messages(place(first))][1:] == ["completed"]
 
 
 class TestFailures:

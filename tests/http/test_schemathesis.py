@@ -16,7 +16,7 @@ from tests.parley_process import Client, running
 
 _HERE = Path(__file__).parent
 
-_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))
+_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 """Requests that are made up for each operation, beside those for its bounds and those that follow from others."""
 
 _SETTINGS = {"PARLEY_LIMIT_ROOMS": 10_000, "PARLEY_LIMIT_LIVE_REPLIES": 1_000, "PARLEY_LIMIT_PROJECTS": 10_000}

@@ -175,7 +175,7 @@ def test_a_project_and_its_documents_are_shown_deleted_and_restored(operator: Op
     jobs = operator.shows("jobs", "list", "--owner", "user:alice-of-the-things", "--kind", "ingest")
     job = operator.shows("jobs", "show", jobs["items"][0]["id"])
     hers = ("--project", project, "--owner", "user:alice-of-the-things")
-    found = operator.shows("knowledge", "search", "How deep is it?", *hers)
+    found = operator.shows("knowledge", "search", "What is the depth?", *hers)
     searched = operator.says("knowledge", "search", "How deep?", "--project", project, "--owner", "system", status=1)
     deleted = operator.says("projects", "delete", project)
     listed = operator.shows("projects", "list", "--deleted", "--owner", "user:alice-of-the-things")

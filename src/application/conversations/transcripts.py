@@ -142,21 +142,34 @@ class _Posting:
             return None
         for known in self._known(len(said)):
             is_recent = known.asked_at >= self.handler.now() - _RETRY
-            if command.is_retry and is_recent and (known.status.is_live or known.status is ReplyStatus.COMPLETED):
+            is_same = command.is_retry and is_recent and self._is_same(known.reply_id)
+            if is_same and (known.status.is_live or known.status is ReplyStatus.COMPLETED):
                 return self._joined(known)
-            conversation = self._found(known) if answers or is_recent else None
+            conversation = self._found(known) if answers or is_same else None
             if conversation is None or conversation.live_reply_id is not None:
                 continue
             if (asked := self._again(conversation, known.reply_id)) is not None:
                 return self._noted(asked)
-        for known in self._known(answers[-1]) if answers else ():
-            if not _is_answer(known, said[answers[-1]].content) or (conversation := self._found(known)) is None:
+        return self._followed(answers[-1]) if answers else None
+
+    def _followed(self, answer: int) -> Asked | None:
+        """Ask after that answer, rather where nothing else was asked yet: others may have begun alike."""
+        gone_on_with = []
+        for known in self._known(answer):
+            if not _is_answer(known, self.command.said[answer].content):
+                continue
+            if (conversation := self._found(known)) is None:
                 continue
             if conversation.live_reply_id == known.reply_id:
                 conversation.require_no_live_reply()
             if conversation.live_reply_id is not None:
                 continue
-            if (asked := self._go_on(conversation, known.reply_id, answers[-1] + 1)) is not None:
+            if conversation.head_id != known.reply_id:
+                gone_on_with.append((conversation, known.reply_id))
+            elif (asked := self._go_on(conversation, known.reply_id, answer + 1)) is not None:
+                return self._noted(asked)
+        for conversation, reply_id in gone_on_with:
+            if (asked := self._go_on(conversation, reply_id, answer + 1)) is not None:
                 return self._noted(asked)
         return None
 
@@ -197,6 +210,13 @@ class _Posting:
         self.work.transcripts.ask_again(reply.id, asked_at=self.handler.now())
         return self.work.messages.get(reply.parent_id), reply
 
+    def _is_same(self, reply_id: UUID) -> bool:
+        """Whether a reply was asked for just so, with the same instructions and of the same agent."""
+        reply = self.work.replies.peek(reply_id, for_=self.command.principal)
+        if reply.parent_id is None or self.command.agent not in (None, reply.agent):
+            return False
+        return _noted(self.work.messages.get(reply.parent_id)) == self.command.noted
+
     def _again(self, conversation: Conversation, reply_id: UUID) -> Asked | None:
         """Have a question answered anew: another version of the answer, or a branch if more was said since."""
         handler, work, command = self.handler, self.work, self.command
@@ -205,8 +225,7 @@ class _Posting:
             return None
         question = work.messages.get(reply.parent_id)
         agent = handler.agents.named(command.agent if command.agent is not None else conversation.agent).name
-        noted = {name: value for name, value in question.metadata.items() if name != "intent"}
-        if conversation.head_id != reply_id or reply.agent != agent or noted != command.noted:
+        if conversation.head_id != reply_id or reply.agent != agent or _noted(question) != command.noted:
             return self._edit(conversation, question)
         anew = conversation.regenerate(
             work.messages.get(reply_id),
@@ -321,6 +340,11 @@ class AbandonReplyHandler:
             asked_at = work.transcripts.asked_at(command.reply_id)
         if asked_at is None or asked_at <= command.since:
             self.cancel(CancelReply(principal=command.principal, reply_id=command.reply_id))
+
+
+def _noted(question: Message) -> Mapping[str, object]:
+    """What a question came with; what it was found to mean is ours."""
+    return {name: value for name, value in question.metadata.items() if name != "intent"}
 
 
 def _is_answer(known: Transcript, text: str) -> bool:

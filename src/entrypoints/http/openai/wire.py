@@ -32,7 +32,7 @@ STREAM: dict[str, Any] = {
     "description": (
         "Server-sent events with a line of JSON each, as OpenAI's clients read them; an error in mid-answer is one "
         "whose `data` has an `error`. A comment comes every 15 seconds."
-    ),
+    )
 }
 """What streams are called in the specification."""
 
