@@ -18,7 +18,7 @@ from playwright.sync_api import Error as BrowserError
 from tests.docs.pages import Block
 from tests.parley_process import ParleyProcess, environment
 
-_PATIENCE = 120
+_PATIENCE = 400
 _MARK = "\x1e"
 
 # What the test model does instead of what a real one would do with the question.

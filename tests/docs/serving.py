@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 _GOES_ON = re.compile(r"make run|parley (serve|worker|scheduler)(?!.*--help)")
 _READY = {"worker": "Parley writes up to", "scheduler": "Parley cleans up"}
-_PATIENCE = 40
+_PATIENCE = 120
 
 
 def goes_on(block: Block) -> bool:

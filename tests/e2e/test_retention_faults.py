@@ -1,4 +1,4 @@
-"""Purging and erasing while MongoDB or Redis is away, hangs, or goes away in the middle: they follow when they are back."""
+"""A person is erased while MongoDB hangs or Redis is away: both follow when they are back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import with_model
 from tests.dumps import dumped, places_of
 from tests.installation import SECRET, Installation, installed
 from tests.model_server import ModelServer
-from tests.parley_process import ParleyProcess, cli
+from tests.parley_process import cli
 from tests.planting import planted
 from tests.servers import MongoServer, PostgresServer, RedisServer, Server, missing_programs
 from tests.waiting import eventually
@@ -65,8 +65,7 @@ def halted(server: Server) -> Callable[[], None]:
     return server.resume
 
 
-@pytest.mark.parametrize("away", [stopped, halted])
-@pytest.mark.parametrize("name", ["MongoDB", "Redis"])
+@pytest.mark.parametrize(("name", "away"), [("MongoDB", halted), ("Redis", stopped)])
 def test_a_store_that_was_away_forgets_an_erased_person_when_it_is_back(
     installation: Installation, servers: dict[str, Server], name: str, away: Callable[[Server], Callable[[], None]]
 ) -> None:

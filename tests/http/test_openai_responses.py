@@ -242,7 +242,8 @@ class TestPlaces:
 
         assert place(follow) == place(first)
         assert history(visitor, place(first)) == ["Hello", "Echo: Hello", "And?", "Echo: And?"]
-        elsewhere = client.responses.create(input=[{"id": first.output[0].id}, user("And?")])  # type: ignore[list-item]
+        bare_name: Any = {"id": first.output[0].id}
+        elsewhere = client.responses.create(input=[bare_name, user("And?")])
         assert history(visitor, place(elsewhere)) == ["Echo: Hello", "And?", "Echo: And?"]
 
     def test_a_message_that_is_not_there_or_not_ones_own_cannot_be_named(
@@ -256,9 +257,10 @@ class TestPlaces:
             for unknown in ("msg_" + uuid4().hex, "rs_68af4030baa48193b0b43b4c2a176a1a", "", "x" * 1000):
                 with pytest.raises(openai.NotFoundError, match="item"):
                     other.responses.create(input=[{"type": "item_reference", "id": unknown}, user("And?")])
-            for malformed in ({"type": "item_reference"}, {"type": "item_reference", "id": 7}):
+            nameless: list[Any] = [{"type": "item_reference"}, {"type": "item_reference", "id": 7}]
+            for malformed in nameless:
                 with pytest.raises(openai.BadRequestError) as refused:
-                    other.responses.create(input=[malformed, user("And?")])  # type: ignore[list-item]
+                    other.responses.create(input=[malformed, user("And?")])
                 assert refused.value.param == "input[0].id"
 
     def test_a_talk_of_chat_completions_goes_on_as_a_response(self, client: openai.OpenAI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from adapters.sql import tables
 from adapters.sql.engine import Database
@@ -773,3 +775,87 @@ def test_who_was_erased_does_not_come_back_unasked(source: Exports, empty: Expor
     assert done.notes == [f"All of {owner.key} was erased here, and is left out."]
     assert [record["type"] for record in empty.records(deleted=True)] == ["end"]
     assert empty.take_in(source_file, owner=BOB).added["conversation"] == 4
+
+
+def written(*records: dict[str, Any]) -> bytes:
+    """A file of these records that somebody else has made."""
+    at = {"created_at": "2026-01-01T00:00:00Z"}
+    needed: dict[str, dict[str, Any]] = {
+        "visitor": at,
+        "project": {"updated_at": at["created_at"], "name": "Plans", "visibility": "private"} | at,
+        "room": {"updated_at": at["created_at"], "name": "Plans"} | at,
+        "conversation": {"updated_at": at["created_at"], "last_activity_at": at["created_at"], "agent": "general"} | at,
+        "message": {"position": 1, "version": 1, "role": "user", "content": "Hello"} | at,
+        "session": dict.fromkeys(["active_at", "expires_at", "ends_at"], at["created_at"]) | at,
+    }
+    counts = Counter(record["type"] for record in records)
+    lines = [needed[record["type"]] | {"id": str(uuid4()), "owner": ALICE.key} | record for record in records]
+    for line in lines:
+        if line["type"] in ("visitor", "message"):
+            line.pop("owner")
+    ends = {"type": "end", "counts": counts}
+    return b"\n".join(json.dumps(line).encode() for line in [{"format": "parley-export", "version": 1}, *lines, ends])
+
+
+def test_nothing_gets_into_a_room_of_somebody_else(empty: Exports) -> None:
+    room = {"type": "room", "id": str(uuid4())}
+    talk = {"type": "conversation", "id": str(uuid4()), "owner": BOB.key, "room_id": room["id"]}
+    taken = {"id": str(uuid4()), "subject": "room", "subject_id": room["id"], "deleted_at": "2026-01-02T00:00:00Z"}
+    taken |= {"conversation_count": 1, "message_count": 0}
+
+    for file in (written(room, talk), written(*(each | {"id": str(uuid4())} for each in (room, talk)))):
+        assert empty.take_in(file).notes == [
+            f"The conversation {json.loads(file.splitlines()[2])['id']} is in no room: its own is not here."
+        ]
+    gone = {"type": "room", "id": str(uuid4()), "deletion": taken}
+    gone["deletion"] = taken | {"subject_id": gone["id"]}
+    with_it = {"type": "conversation", "owner": BOB.key, "room_id": gone["id"], "deletion": gone["deletion"]}
+    empty.take_in(written(gone, with_it))
+
+    with empty.database.reading() as connection:
+        assert set(connection.execute(select(tables.conversations.c.room_id)).scalars()) == {None}
+        owners = set(connection.execute(select(tables.deletions.c.owner, tables.deletions.c.subject)).tuples())
+    assert owners == {(ALICE.key, Subject.ROOM), (BOB.key, Subject.CONVERSATION)}
+
+
+def test_a_message_that_is_twice_in_a_file_is_refused_before_anything_is_written(untouched: Exports) -> None:
+    one, other, said = (str(uuid4()) for _ in range(3))
+    talks = [{"type": "conversation", "id": each} for each in (one, other)]
+    messages = [{"type": "message", "id": said, "conversation_id": each} for each in (one, other)]
+    again = messages[0] | {"position": 2, "parent_id": said}
+
+    for file, line in (
+        (written(talks[0], messages[0], talks[1], messages[1]), 5),
+        (written(talks[0], messages[0], again), 4),
+    ):
+        for as_new in (False, True):
+            with pytest.raises(ImportRefused, match=rf"line {line}, message\.id: Must not be further up"):
+                untouched.take_in(file, as_new=as_new)
+    assert [record["type"] for record in untouched.records(deleted=True)] == ["end"]
+
+
+@pytest.mark.parametrize("owner", [None, BOB])
+def test_a_visitor_who_was_erased_does_not_come_back(empty: Exports, owner: Principal | None) -> None:
+    """Neither does who was a user that was erased, whose name it would bring along."""
+    erased, fay = str(uuid4()), "user:fay"
+    for key in (f"visitor:{erased}", fay):
+        SqlPurges(empty.database).mark(MARKS.of(key), NOW)
+    was = {"type": "visitor", "claimed_by": fay, "claimed_at": "2026-01-02T00:00:00Z"}
+
+    done = empty.take_in(written({"type": "visitor", "id": erased}, was, {"type": "visitor"}), owner=owner)
+
+    assert dict(done.added) == {"visitor": 1}
+    assert done.notes == [f"All of {key} was erased here, and is left out." for key in (f"visitor:{erased}", fay)]
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"type": "session", "binding": "nothing"}, "session.binding: Must be own"),
+        ({"type": "session", "binding": f"project:{uuid4()}"}, "session.binding: Must be own"),
+        ({"type": "project", "key": "../Boats"}, "project.key: Must be 1 to 60 small letters"),
+    ],
+)
+def test_what_others_are_named_by_is_of_its_form(untouched: Exports, record: dict[str, Any], told: str) -> None:
+    with pytest.raises(ImportRefused, match=told):
+        untouched.take_in(written(record))

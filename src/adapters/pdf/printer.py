@@ -51,23 +51,33 @@ class SubprocessPdfPrinter:
         self._patience = patience
 
     def __call__(self, records: Iterable[Document]) -> Iterator[bytes]:
+        with tempfile.TemporaryFile() as made:
+            # Who takes long to read it keeps nobody from having another one made.
+            with self._place():
+                self._make(records, made)
+            made.seek(0)
+            while chunk := made.read(_CHUNK):
+                yield chunk
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         if not self._room.acquire(timeout=self._patience):
             raise PdfUnavailable("Too many PDFs are being made. Try again, or ask for Markdown.")
         try:
-            with tempfile.TemporaryFile() as said, _child(said) as (child, takes, gives):
-                with suppress(BrokenPipeError):  # It has ended: why, it has said.
-                    self._feed(takes, records)
-                    takes.close()
-                chunk = gives.read(_CHUNK)
-                if not chunk or child.poll():
-                    self._explain(child, said)
-                while chunk:
-                    yield chunk
-                    chunk = gives.read(_CHUNK)
-                if child.wait():
-                    self._explain(child, said)
+            yield
         finally:
             self._room.release()
+
+    def _make(self, records: Iterable[Document], made: IO[bytes]) -> None:
+        with tempfile.TemporaryFile() as said, _child(made, said) as (child, takes):
+            with suppress(BrokenPipeError):  # It has ended: why, it has said.
+                self._feed(takes, records)
+                takes.close()
+            if code := child.wait():
+                said.seek(0)
+                cause = said.read()[-2000:].decode(errors="replace")
+                log.error("a PDF could not be made (exit code %d): %s", code, cause)
+                raise PdfUnavailable("No PDF can be made of this at the moment. Markdown and JSON are there.")
 
     def _feed(self, pipe: IO[bytes], records: Iterable[Document]) -> None:
         request = {"fonts": self._fonts, "seconds": self._seconds, "memory": self._memory}
@@ -85,23 +95,17 @@ class SubprocessPdfPrinter:
                 pipe.write(json.dumps(record, ensure_ascii=False, default=_written).encode() + b"\n")
         pipe.flush()
 
-    def _explain(self, child: subprocess.Popen[bytes], said: IO[bytes]) -> None:
-        code = child.wait()
-        said.seek(0)
-        log.error("a PDF could not be made (exit code %d): %s", code, said.read()[-2000:].decode(errors="replace"))
-        raise PdfUnavailable("No PDF can be made of this at the moment. Markdown and JSON are there.")
-
 
 @contextmanager
-def _child(said: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
-    """The process and its two pipes. It has ended when the context has."""
+def _child(made: IO[bytes], said: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """The process, which writes to two files, and the pipe that it reads. It has ended when the context has."""
     paths = [str(_SOURCES), *(path for path in sys.path if os.path.isabs(path))]
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         child = subprocess.Popen(  # noqa: S603 # no part of the command comes from outside
             _COMMAND,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=made,
             stderr=said,
             env=passed_on | {"PYTHONPATH": os.pathsep.join(paths)},
             cwd="/",
@@ -109,14 +113,13 @@ def _child(said: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]
         )
     except OSError as error:
         raise PdfUnavailable(f"No PDF can be made at the moment: {error.strerror}.") from error
-    takes, gives = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
+    takes = cast("IO[bytes]", child.stdin)
     try:
-        yield child, takes, gives
+        yield child, takes
     finally:
         child.kill()
-        for pipe in (takes, gives):
-            with suppress(OSError):  # What it was still to take is nobody's any more.
-                pipe.close()
+        with suppress(OSError):  # What it was still to take is nobody's any more.
+            takes.close()
         child.wait()
 
 
