@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from tests.chat_socket import chatting
+from tests.openai_client import assistant, speaking, system, user
 from tests.parley_process import Client
 from tests.waiting import eventually
 
@@ -59,7 +61,28 @@ def planted(client: Client, word: str, *, author: bool) -> Planted:
     client.data("GET", "/knowledge/search", params={"q": word})
     client.data("GET", "/conversations/stats/")
     client.call("POST", "/chat/", {"question": f"{word} in one call?"})
+    _plant_by_other_wires(client, word)
     return Planted(word, room, conversation, alone, deleted, reply, session, analysis, project, document)
+
+
+def _plant_by_other_wires(client: Client, word: str) -> None:
+    """Ask by OpenAI's wires, the AI SDK's and a WebSocket, and have a tool called."""
+    named = {"of": word}
+    talk: list[Any] = [system(f"Be {word}."), user(f"{word}?"), assistant(f"{word}!"), user(f"And {word} again?")]
+    with speaking(client) as openai:
+        openai.chat.completions.create(model="skills", messages=talk)
+        first = openai.responses.create(input=f"{word}, says who?", instructions=f"Be {word}.", metadata=named)
+        openai.responses.create(input=f"{word} after that", previous_response_id=first.id)
+        openai.conversations.create(items=[user(f"{word} from elsewhere")], metadata=named)
+    said = {"id": f"{word} message", "role": "user", "parts": [{"type": "text", "text": f"{word} on a page"}]}
+    page = {"id": f"{word} chat", "messages": [said], "trigger": "submit-message"}
+    answer = client.call("POST", str(client.http.base_url.copy_with(path="/api/chat")), page)
+    assert "[DONE]" in answer.text, answer.text
+    with chatting(client) as socket:
+        socket.ask("session_init", "session_ready", context={"page": word})
+        asked = socket.ask("message", "accepted", content=f"{word} on a socket")
+        socket.events(asked["reply"]["id"])
+    client.answer(client.conversation(), f'!tool name=search_knowledge arguments={{"query":"{word}"}}')
 
 
 def ended(client: Client, asked: dict[str, Any]) -> None:

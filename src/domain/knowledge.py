@@ -84,7 +84,7 @@ class Project(Recorder):
         project = cls(
             id=id,
             owner=owner.key,
-            key=_checked(key) if key is not None else key_from(name, id),
+            key=checked_key(key) if key is not None else key_from(name, id),
             name=name,
             description=_optional("description", description, limits),
             visibility=_granted(owner, visibility),
@@ -120,7 +120,7 @@ class Project(Recorder):
     ) -> None:
         """Take what is given (metadata is replaced as a whole); None leaves a value as it is."""
         if key is not None:
-            self.key = _checked(key)
+            self.key = checked_key(key)
         if name is not None:
             self.name = limits.text("name", name, limits.project_name)
         if description is not None:
@@ -350,7 +350,8 @@ def numbered_key(key: str, number: int) -> str:
     return key[: 60 - len(end)].rstrip("-") + end
 
 
-def _checked(key: str) -> str:
+def checked_key(key: str) -> str:
+    """A project's key, if it is one; raises Invalid."""
     if not _KEY.fullmatch(key):
         raise Invalid({"key": "Must be 1 to 60 small letters, digits and hyphens, with no hyphen at the ends."})
     return key

@@ -15,7 +15,7 @@ from application.telemetry import bound_ids
 
 Fields = MutableMapping[str, Any]
 
-_TALKATIVE = ("httpx2", "httpcore2", "openai", "alembic", "urllib3", "pymongo", "rq.worker")
+_TALKATIVE = ("httpx2", "httpcore2", "openai", "alembic", "urllib3", "pymongo", "rq.worker", "markdown_it")
 """Loggers that tell every request, or every job, at INFO or DEBUG."""
 
 _QUERY = re.compile(r"\?\S*")

@@ -249,14 +249,16 @@ class TestPlaces:
     def test_a_message_that_is_not_there_or_not_ones_own_cannot_be_named(
         self, client: openai.OpenAI, parley: ParleyProcess
     ) -> None:
-        theirs = client.responses.create(input="Mine").output[0].id
+        mine = client.responses.create(input="Mine").output[0].id
+        theirs: Any = {"type": "item_reference", "id": mine}
 
         with speaking(parley.visitor(), max_retries=0) as other:
             with pytest.raises(openai.PermissionDeniedError):
-                other.responses.create(input=[{"type": "item_reference", "id": theirs}, user("And?")])
+                other.responses.create(input=[theirs, user("And?")])
             for unknown in ("msg_" + uuid4().hex, "rs_68af4030baa48193b0b43b4c2a176a1a", "", "x" * 1000):
+                stray: Any = {"type": "item_reference", "id": unknown}
                 with pytest.raises(openai.NotFoundError, match="item"):
-                    other.responses.create(input=[{"type": "item_reference", "id": unknown}, user("And?")])
+                    other.responses.create(input=[stray, user("And?")])
             nameless: list[Any] = [{"type": "item_reference"}, {"type": "item_reference", "id": 7}]
             for malformed in nameless:
                 with pytest.raises(openai.BadRequestError) as refused:

@@ -510,6 +510,8 @@ def test_a_file_that_is_not_whole_is_refused_and_nothing_of_it_is_taken(source: 
         (2, {"metadata": {"a": "x" * 20_000}}, "line 2, conversation.metadata: Must be at most 10,240 bytes"),
         (2, {"metadata": []}, "line 2, conversation.metadata: Must be an object"),
         (2, {"created_at": "yesterday"}, "line 2, conversation.created_at: Must be a time"),
+        (2, {"created_at": "0001-01-01T00:00:00+14:00"}, "line 2, conversation.created_at: Must be a time"),
+        (2, {"created_at": "9999-12-31T23:59:59-12:00"}, "line 2, conversation.created_at: Must be a time"),
         (2, {"created_at": "2026-01-01T00:00:00"}, "line 2, conversation.created_at: Must say its zone"),
         (2, {"secret": 1}, "line 2, conversation.secret: Is not known here"),
         (2, {"forgotten": {"general": 0}}, "line 2, conversation.forgotten.general: Must be a whole number"),
@@ -800,7 +802,12 @@ def written(*records: dict[str, Any]) -> bytes:
 def test_nothing_gets_into_a_room_of_somebody_else(empty: Exports) -> None:
     room = {"type": "room", "id": str(uuid4())}
     talk = {"type": "conversation", "id": str(uuid4()), "owner": BOB.key, "room_id": room["id"]}
-    taken = {"id": str(uuid4()), "subject": "room", "subject_id": room["id"], "deleted_at": "2026-01-02T00:00:00Z"}
+    taken: dict[str, Any] = {
+        "id": str(uuid4()),
+        "subject": "room",
+        "subject_id": room["id"],
+        "deleted_at": "2026-01-02T00:00:00Z",
+    }
     taken |= {"conversation_count": 1, "message_count": 0}
 
     for file in (written(room, talk), written(*(each | {"id": str(uuid4())} for each in (room, talk)))):
@@ -814,7 +821,7 @@ def test_nothing_gets_into_a_room_of_somebody_else(empty: Exports) -> None:
 
     with empty.database.reading() as connection:
         assert set(connection.execute(select(tables.conversations.c.room_id)).scalars()) == {None}
-        owners = set(connection.execute(select(tables.deletions.c.owner, tables.deletions.c.subject)).tuples())
+        owners = {(row.owner, row.subject) for row in connection.execute(select(tables.deletions))}
     assert owners == {(ALICE.key, Subject.ROOM), (BOB.key, Subject.CONVERSATION)}
 
 

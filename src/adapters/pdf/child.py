@@ -10,6 +10,7 @@ import json
 import logging
 import resource
 import sys
+import traceback
 import warnings
 from contextlib import suppress
 
@@ -29,7 +30,12 @@ def main() -> None:
     # What makes pages is imported only where the limits hold.
     from adapters.pdf.pages import pages
 
-    made = pages(map(json.loads, sys.stdin.buffer), request["fonts"])
+    try:
+        made = pages(map(json.loads, sys.stdin.buffer), request["fonts"])
+    except Exception as error:
+        # Where it went wrong is for the log; what it says of that may be a part of what somebody wrote.
+        traceback.print_tb(error.__traceback__)
+        sys.exit(f"{type(error).__name__}, while pages were made")
     sys.stdout.buffer.write(made)
 
 

@@ -28,7 +28,7 @@ from domain.limits import Limits
 from domain.messages import Message, Role
 from domain.replies import Reply, ReplyStatus
 from domain.rooms import Room
-from domain.sessions import CloseReason, Session
+from domain.sessions import OWN, CloseReason, Session
 
 _AT_ONCE = 500
 """Messages that are written by one statement."""
@@ -114,8 +114,9 @@ class ImportHandler:
                 kind, size = line.record["type"], line.bytes
                 if kind == "message":
                     raise ImportRefused(line.number, "Must follow its conversation.", "message.conversation_id")
-                if kind != "visitor" and places.past.is_erased(owner := places.owner_of(line.record)):
-                    places.note(f"All of {owner} was erased here, and is left out.")
+                erased = next(filter(places.past.is_erased, places.people_of(line.record)), None)
+                if erased is not None:
+                    places.note(f"All of {erased} was erased here, and is left out.")
                     while lines.next_message() is not None:
                         pass
                     continue
@@ -164,7 +165,7 @@ class _Taking:
             room.record(RoomOpened(subject_id=room_id, at=self.by.now()))
             if deletion is None:
                 room.require_place(work.rooms.count(owner) + places.taken[f"rooms {owner}"], self.by.limits)
-            places.add(room_id, is_deleted=deletion is not None, of=f"rooms {owner}")
+            places.add(room_id, owner, is_deleted=deletion is not None, of=f"rooms {owner}")
             if places.writes:
                 work.rooms.add(room)
                 places.delete(work, room, deletion)
@@ -194,7 +195,7 @@ class _Taking:
 
     def _conversation(self, work: UnitOfWork, record: Document, here: UUID, owner: str) -> Conversation:
         places = self.places
-        places.add(here, is_deleted=record["deletion"] is not None)
+        places.add(here, owner, is_deleted=record["deletion"] is not None)
         places.look_for_projects(work, [record["project_id"]], owner)
         if record["agent"] not in self.by.agents:
             places.note(f"There is no agent {record['agent']!r} here: its conversations need another one to go on.")
@@ -234,10 +235,12 @@ class _Taking:
         return False
 
     def _binding(self, binding: str) -> str:
-        kind, colon, name = binding.partition(":")
-        if not colon:
+        if binding == OWN:
             return binding
+        kind, _, name = binding.partition(":")
         try:
+            if kind not in (Kind.ROOM, Kind.CONVERSATION):
+                raise ValueError(kind)
             return f"{kind}:{self.places.called(UUID(name))}"
         except ValueError:
             raise Invalid({"binding": "Must be own, room:<id> or conversation:<id>."}) from None
@@ -264,6 +267,7 @@ class _Messages:
             try:
                 if line.record["conversation_id"] != self.wanted:
                     raise Invalid({"conversation_id": "Must be the conversation that it follows."})
+                self._require_once(line.record["id"])
                 records.append(line.record)
                 messages += history.take(self._message(line.record))
                 if len(records) >= _AT_ONCE:
@@ -293,6 +297,14 @@ class _Messages:
                 raise Invalid({"id": f"The message {record['id']} is in another conversation here."})
         about = {record["reply"]["project_id"] for record in records if record["reply"] is not None}
         self.places.look_for_projects(work, about, self.owner)
+
+    def _require_once(self, thing: UUID) -> None:
+        called = self._called(thing)
+        if self.is_present or self.places.writes or called is None:
+            return
+        if called in self.places.said:
+            raise Invalid({"id": "Must not be further up in the file, too."})
+        self.places.said.add(called)
 
     def _called(self, thing: UUID | None) -> UUID | None:
         """Messages are called otherwise if their conversation is."""

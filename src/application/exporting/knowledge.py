@@ -52,7 +52,7 @@ class KnowledgeImport:
             if deletion is None:
                 project.require_place(work.projects.count(owner) + places.taken[f"projects {owner}"], self.limits)
             places.projects[project_id] = project
-            places.add(project_id, is_deleted=deletion is not None, of=f"projects {owner}")
+            places.add(project_id, owner, is_deleted=deletion is not None, of=f"projects {owner}")
             if places.writes:
                 work.projects.add(project)
                 places.delete(work, project, deletion)
@@ -92,7 +92,7 @@ class KnowledgeImport:
                 limits=self.limits,
                 now=record["created_at"],
             )
-            places.add(document_id, is_deleted=deletion is not None, of=f"documents {project_id}")
+            places.add(document_id, owner, is_deleted=deletion is not None, of=f"documents {project_id}")
             if places.writes:
                 work.documents.add(document)
                 work.documents.keep_content(document_id, content)
@@ -122,7 +122,7 @@ class KnowledgeImport:
             if deletion is None:
                 so_far = work.job_analyses.count(owner) + places.taken[f"analyses {owner}"]
                 analysis.require_place(so_far, self.limits)
-            places.add(analysis_id, is_deleted=deletion is not None, of=f"analyses {owner}")
+            places.add(analysis_id, owner, is_deleted=deletion is not None, of=f"analyses {owner}")
             if places.writes:
                 work.job_analyses.add(analysis)
                 places.delete(work, analysis, deletion)

@@ -48,16 +48,18 @@ class Places:
     """What is called otherwise here than in the file."""
     tries: dict[UUID, int] = field(default_factory=dict)
     """How often another id had to be made for it, because the one before was purged."""
-    added: dict[UUID, bool] = field(default_factory=dict)
-    """What this import adds that others refer to, and whether it is deleted."""
+    added: dict[tuple[UUID, str], bool] = field(default_factory=dict)
+    """What this import adds that others of the same owner may refer to, and whether it is deleted."""
+    said: set[UUID] = field(default_factory=set)
+    """The messages that were looked at."""
     projects: dict[UUID, Project] = field(default_factory=dict)
     """Those that this import adds."""
     taken: Counter[str] = field(default_factory=Counter)
     """Of the places that owners have left, those that what is not written yet will take."""
     notes: dict[str, None] = field(default_factory=dict)
     """What is not as it was, in the order in which it was found."""
-    _deletions: dict[UUID, UUID] = field(default_factory=dict)
-    """Of the deletions that took more than one thing, what each is called here."""
+    _deletions: dict[tuple[UUID, str], UUID] = field(default_factory=dict)
+    """Of the deletions of an owner that took more than one thing, what each is called here."""
     _visible: dict[tuple[UUID, str], UUID | None] = field(default_factory=dict)
 
     def to_write(self) -> Places:
@@ -69,6 +71,13 @@ class Places:
         """Whose something is to be."""
         owner: str = self.owner.key if self.owner is not None else record["owner"]
         return owner
+
+    def people_of(self, record: Document) -> Iterable[str]:
+        """Who is not to have been erased here if something is to be taken in."""
+        if record["type"] != "visitor":
+            return [self.owner_of(record)]
+        visitor = f"{PrincipalKind.VISITOR}:{record['id']}"
+        return [visitor] if record["claimed_by"] is None else [visitor, record["claimed_by"]]
 
     def place(self, work: UnitOfWork, kind: Kind, thing: UUID, owner: str) -> tuple[UUID, bool]:
         """What something is called here, and whether it is there already.
@@ -105,7 +114,7 @@ class Places:
     def here(self, work: UnitOfWork, kind: Kind, thing: UUID | None, owner: str) -> UUID | None:
         """What is referred to, if it is there and the owner's."""
         here = self.called(thing)
-        if here is None or here in self.added:
+        if here is None or (here, owner) in self.added:
             return here
         return here if work.imports.owners(kind, [here]).get(here) == owner else None
 
@@ -113,7 +122,8 @@ class Places:
         """The room of a conversation; none if it is not here, or is deleted and the conversation is not."""
         here = self.here(work, Kind.ROOM, record["room_id"], owner)
         if here is not None:
-            is_there = not self.added[here] if here in self.added else work.imports.is_present(Kind.ROOM, here)
+            is_deleted = self.added.get((here, owner))
+            is_there = work.imports.is_present(Kind.ROOM, here) if is_deleted is None else not is_deleted
             if is_there or record["deletion"] is not None:
                 return here
         if record["room_id"] is not None:
@@ -148,8 +158,8 @@ class Places:
         if told is None:
             return None
         took_more = told["subject_id"] != record["id"]
-        if took_more and told["id"] in self._deletions:
-            return self._deletions[told["id"]]
+        if took_more and (told["id"], owner) in self._deletions:
+            return self._deletions[told["id"], owner]
         own = self.other(told["id"], f"{owner} {here}")
         if not took_more and here == record["id"] and work.imports.deletion_subject(told["id"]) in (None, here):
             own = told["id"]
@@ -157,7 +167,7 @@ class Places:
             not is_present
             or (work.imports.deletion_subject(own) == here and not work.imports.is_present(_KINDS[subject], here))
         ):
-            self._deletions[told["id"]] = own
+            self._deletions[told["id"], owner] = own
         counts = kept(told, "conversation_count", "message_count", "document_count", "deleted_at")
         return Deletion(id=own, owner=owner, subject=subject, subject_id=here, **counts)
 
@@ -176,9 +186,9 @@ class Places:
             work.deletions.add(deletion)
         thing.delete(deletion)
 
-    def add(self, thing: UUID, *, is_deleted: bool, of: str = "") -> None:
+    def add(self, thing: UUID, owner: str, *, is_deleted: bool, of: str = "") -> None:
         """Note that something is added that others may refer to, and `of` which places it takes one."""
-        self.added[thing] = is_deleted
+        self.added[thing, owner] = is_deleted
         if of and not is_deleted and not self.writes:
             self.taken[of] += 1
 

@@ -7,7 +7,7 @@ from base64 import b64decode
 from binascii import Error as NoBase64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from application.ports.persistence import Document
 from domain.deletions import Subject
 from domain.errors import Invalid
 from domain.job_analyses import AnalysisStatus
-from domain.knowledge import Visibility
+from domain.knowledge import Visibility, checked_key
 from domain.limits import Limits
 from domain.messages import Rating, Role
 from domain.replies import LIVE, ReplyStatus
@@ -113,7 +113,7 @@ def shapes(limits: Limits) -> Mapping[str, Shape]:
             {
                 **owned,
                 **dated,
-                "key": _Member(_text(60)),
+                "key": _Member(_key),
                 "name": _Member(_text(limits.project_name, 1)),
                 "description": _Member(_text(limits.description), ""),
                 "visibility": _Member(_word(Visibility)),
@@ -314,11 +314,11 @@ def _id(value: object, called: str) -> UUID:
 def _time(value: object, called: str) -> datetime:
     try:
         time = datetime.fromisoformat(_text(40, 1)(value, called))
-    except ValueError:
-        raise Invalid({called: "Must be a time (RFC 3339)."}) from None
-    if time.tzinfo is None:
-        raise Invalid({called: "Must say its zone, such as Z (RFC 3339)."})
-    return time
+        if time.tzinfo is None:
+            raise Invalid({called: "Must say its zone, such as Z (RFC 3339)."})
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid({called: "Must be a time (RFC 3339), in UTC in one of the years 1 to 9999."}) from None
 
 
 def _time_as_written(value: object, called: str) -> str:
@@ -331,6 +331,13 @@ def _owner(value: object, called: str) -> str:
     if not _OWNER.fullmatch(owner):
         raise Invalid({called: "Must be user:<id> or visitor:<id>."})
     return owner
+
+
+def _key(value: object, called: str) -> str:
+    try:
+        return checked_key(_text(60)(value, called))
+    except Invalid as wrong:
+        raise Invalid({called: next(iter(wrong.fields.values()))}) from None
 
 
 def _yes_or_no(value: object, called: str) -> bool:
