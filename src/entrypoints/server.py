@@ -60,6 +60,7 @@ _TAKE_OVER = 5.0
 def serve(settings: Settings, *, workers: int, migrate: bool) -> None:
     """Serve until told to stop. Raises SettingError or ParleyError before anything is served."""
     configure_logging(settings.log_level, settings.log_format)
+    observing.is_traced()  # Refuses what no process could do.
     if workers > 1 and settings.redis_url is None:
         raise SettingError("PARLEY_REDIS_URL: more than one web process needs Redis, by which they share the replies.")
     container = Container(settings=settings)

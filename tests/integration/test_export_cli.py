@@ -218,6 +218,29 @@ def test_where_it_cannot_be_written_nothing_is(source: Settings, conversation: U
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_has_the_name_and_is_no_file_is_written_to_and_stays(
+    source: Settings, conversation: UUID, tmp_path: Path
+) -> None:
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        done = [
+            cli("export", "--conversation", str(conversation), "-o", str(path), **source)
+            for path in (pipe, link, tmp_path)
+        ]
+        is_pipe = pipe.is_fifo()
+        if not is_pipe:
+            reader.kill()  # It would wait for ever.
+        piped, _ = reader.communicate()
+
+    assert [each.returncode for each in done] == [0, 0, 1], done
+    assert done[2].stderr == f"Error: Cannot write {tmp_path}: Is a directory.\n"
+    assert (is_pipe, link.is_symlink()) == (True, True)
+    for content in (piped, file.read_bytes()):
+        assert json.loads(content.splitlines()[-1])["type"] == "end"
+
+
 def test_more_than_a_pdf_may_hold_is_refused_and_a_file_that_is_there_stays(
     source: Settings, conversation: UUID, tmp_path: Path
 ) -> None:

@@ -113,6 +113,12 @@ def test_libraries_that_tell_every_request_are_quiet() -> None:
     )
 
 
+def test_reading_a_document_is_not_told_step_by_step_even_at_debug() -> None:
+    assert not logged(
+        "configure_logging('DEBUG', 'json')\nfrom markdown_it import MarkdownIt\nMarkdownIt().parse('# A *text*')"
+    )
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,6 +22,9 @@ from adapters.prometheus.catalogue import COUNTERS, GAUGES, HISTOGRAMS, SAMPLED
 from adapters.prometheus.metrics import PrometheusMetrics
 from adapters.prometheus.slots import clean
 from application.ports.telemetry import Sample
+from entrypoints.metrics_server import show_metrics
+from entrypoints.settings import SettingError, Settings
+from tests.parley_process import cli, free_port
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -180,6 +186,48 @@ def test_a_metric_or_a_label_that_there_is_not_is_a_fault() -> None:
         metrics.count("replies_total", agent="general")
 
 
+@pytest.mark.parametrize(
+    ("command", "needs"), [("serve", {}), ("worker", {"PARLEY_REDIS_URL": "redis://127.0.0.1:1/0"})]
+)
+def test_traces_over_another_protocol_are_refused_at_the_start(
+    command: str, needs: dict[str, str], tmp_path: Path
+) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"} | needs
+
+    refused = cli(command, PARLEY_DATA_DIR=tmp_path, PARLEY_PORT=free_port(), **settings)
+
+    assert refused.returncode == 2
+    assert refused.stderr == "Error: OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf, not grpc.\n"
+
+
+def test_a_worker_finds_a_port_for_its_metrics_or_says_that_there_is_none(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = _settings(tmp_path)
+
+        show_metrics(replace(settings, metrics_port=port), lambda samples: b"it\n")
+        with pytest.raises(SettingError, match=r"PARLEY_METRICS_PORT: cannot listen on 203\.0\.113\.7"):
+            show_metrics(replace(settings, metrics_port=port, metrics_host="203.0.113.7"), lambda samples: b"")
+
+        answers = [_asked(candidate) for candidate in range(port + 1, port + 20)]
+        assert answers.count("it\n") == 1
+
+
+def _settings(folder: Path) -> Settings:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PARLEY_DATA_DIR", str(folder))
+        return Settings.from_environment()
+
+
+def _asked(port: int) -> str:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=2).text
+    except httpx.HTTPError:
+        return ""
+
+
 def _alerts() -> dict[str, dict[str, Any]]:
     groups = yaml.safe_load((_PROJECT / "deploy/prometheus/alerts.yml").read_text())["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
@@ -261,6 +309,7 @@ def test_what_prometheus_asks_and_grafana_loads_is_there() -> None:
     assert {job["names"][0]: str(job["port"]) for job in asked.values()} == {
         "web": "8000",
         "worker": services["worker"]["environment"]["PARLEY_METRICS_PORT"],
+        "scheduler": services["scheduler"]["environment"]["PARLEY_METRICS_PORT"],
     }
     mounted = [volume.split(":") for volume in (*services["prometheus"]["volumes"], *services["grafana"]["volumes"])]
     for source, *_ in mounted:

@@ -134,12 +134,6 @@ def import_(path: Path, owner: Principal | None, as_new: bool, dry_run: bool, ye
 commands = (export, import_)
 
 
-def _with_progress(command: object, advance: Callable[[int], None]) -> object:
-    from dataclasses import replace
-
-    return replace(command, advance=advance)  # type: ignore[type-var]
-
-
 def _tell(done: Imported, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(
@@ -172,7 +166,18 @@ def _told_of(chunks: Iterable[bytes], advance: Callable[[int], None]) -> Iterato
 
 @contextmanager
 def _written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that has its name once all is in it, and is nobody else's to read."""
+    """A file that has its name once all is in it, and is nobody else's to read.
+
+    A device or a named pipe is written to, and a symbolic link stays one.
+    """
+    if path.exists() and not path.is_file():
+        try:
+            with path.open("wb") as out:
+                yield out
+        except OSError as error:
+            raise click.ClickException(f"Cannot write {path}: {error.strerror}.") from None
+        return
+    path = path.resolve()
     try:
         # In the same folder: a file system apart would copy it.
         out = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115

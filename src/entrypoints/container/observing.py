@@ -50,14 +50,21 @@ def clean(folder: Path) -> Path:
     return folder
 
 
-def tracer() -> Tracer | None:
-    """Where OpenTelemetry's own variables say where to send traces; raises SettingError for what cannot be done."""
+def is_traced() -> bool:
+    """Whether OpenTelemetry's own variables say where to send traces; raises SettingError for what cannot be done."""
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if is_off or os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp" or not any(map(os.environ.get, _ENDPOINTS)):
-        return None
+        return False
     for name in _PROTOCOLS:
         if (protocol := os.environ.get(name, "http/protobuf")) != "http/protobuf":
             raise SettingError(f"{name}: must be http/protobuf, not {protocol}.")
+    return True
+
+
+def tracer() -> Tracer | None:
+    """What sends traces, if there is a place for them. Raises SettingError."""
+    if not is_traced():
+        return None
     from adapters.opentelemetry.tracing import OtlpTracer
 
     tracer = OtlpTracer(version("parley"))
