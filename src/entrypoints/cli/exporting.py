@@ -172,8 +172,8 @@ def _written_whole(path: Path) -> Iterator[IO[bytes]]:
     """
     if path.exists() and not path.is_file():
         try:
-            with path.open("wb") as out:
-                yield out
+            with path.open("wb") as special:
+                yield special
         except OSError as error:
             raise click.ClickException(f"Cannot write {path}: {error.strerror}.") from None
         return
