@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped] # its stubs are not worth a dependency
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus.catalogue import COUNTERS, GAUGES, HISTOGRAMS, SAMPLED
@@ -229,7 +229,7 @@ def _asked(port: int) -> str:
 
 
 def _alerts() -> dict[str, dict[str, Any]]:
-    groups = yaml.safe_load((_PROJECT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+    groups: list[dict[str, Any]] = yaml.safe_load((_PROJECT / "deploy/prometheus/alerts.yml").read_text())["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
 
