@@ -26,9 +26,7 @@ _OURS = ("_id", "version", "shape", "owner", "hidden", "document", "words")
 PRESENT: Document = {"buried_at": None}
 """What is there; see `tombstone`."""
 
-_GRAVES = IndexModel(
-    "buried_at", expireAfterSeconds=600, partialFilterExpression={"buried_at": {"$exists": True}}
-)
+_GRAVES = IndexModel("buried_at", expireAfterSeconds=600, partialFilterExpression={"buried_at": {"$exists": True}})
 """Longer than anybody takes between reading a snapshot and saving it."""
 
 _DUPLICATE_KEY = 11000

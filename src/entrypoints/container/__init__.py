@@ -404,10 +404,7 @@ class Container(containers.DeclarativeContainer):
             ),
             settle=providers.Factory(SettleAbandoned, settle, cleanup_lock),
             hear=providers.Factory(
-                HearPurges,
-                purges,
-                providers.Factory(retention.own, reply_log, cache, rate_limiter, marks),
-                clock,
+                HearPurges, purges, providers.Factory(retention.own, reply_log, cache, rate_limiter, marks), clock
             ),
             erased=tokens,
             vacuum=providers.Callable(retention.vacuum, database),
@@ -418,9 +415,7 @@ class Container(containers.DeclarativeContainer):
                 ExportHandler,
                 providers.Factory(SqlExportReader, database),
                 providers.Singleton(
-                    SubprocessPdfPrinter,
-                    settings.provided.export_fonts,
-                    settings.provided.export_pdf_messages,
+                    SubprocessPdfPrinter, settings.provided.export_fonts, settings.provided.export_pdf_messages
                 ),
                 servers.give_way,
                 clock,
