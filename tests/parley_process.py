@@ -12,11 +12,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from adapters.in_process.runtime import now
+from adapters.jwt.tokens import HostProduct, JwtTokens
+from domain.identity import Principal, PrincipalKind
 from tests.waiting import eventually
 
 TERMINAL = {"reply.completed", "reply.cancelled", "reply.failed", "reply.timed_out", "reply.interrupted"}
@@ -173,10 +177,16 @@ class ParleyProcess(Process):
         return client
 
     def user(self, name: str, *roles: str) -> Client:
-        """A client with a user's token."""
-        role_options = [option for role in roles for option in ("--role", role)]
-        issued = cli("token", "issue", "--user", name, *role_options, **self.settings)
-        return self._client(issued.stdout.strip())
+        """A client with a token such as `parley token issue` prints for a user."""
+        user = Principal(PrincipalKind.USER, name, frozenset(roles))
+        token, _ = JwtTokens([self.secret], HostProduct(), now).issue(user, timedelta(hours=24))
+        return self._client(token)
+
+    @property
+    def secret(self) -> str:
+        """What the tokens of this installation are signed with."""
+        kept = Path(self.data_dir, "secret_key")
+        return str(self.settings.get("PARLEY_SECRET_KEY") or kept.read_text().strip())
 
     def _client(self, token: str) -> Client:
         client = Client(self.url, token)

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -452,7 +451,7 @@ def tokens(secret: str, alice: str) -> dict[str, str | None]:
 def test_without_a_good_token_nobody_gets_in(
     parley: ParleyProcess, alice: Client, things: dict[str, str], which: str
 ) -> None:
-    token = tokens(_secret_of(parley), alice.token)[which]
+    token = tokens(parley.secret, alice.token)[which]
     before = state(alice, things)
 
     answers = {route: request(parley, alice, route, way, things, token) for route, way in ways(public=False)}
@@ -479,7 +478,3 @@ def test_the_owner_gets_in_by_the_same_ways(parley: ParleyProcess, alice: Client
     assert answers.pop("/api/v1/conversations/{deleted}") == 404
     assert answers.pop("/api/v1/replies/{reply}/events?after=999999") == 204
     assert set(answers.values()) == {200}
-
-
-def _secret_of(parley: ParleyProcess) -> str:
-    return str(parley.settings.get("PARLEY_SECRET_KEY") or Path(parley.data_dir, "secret_key").read_text().strip())

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +24,7 @@ from adapters.pdf.printer import SubprocessPdfPrinter
 from application.exporting.markdown import closed, markdown, plain, quoted
 from application.ports.exporting import PdfUnavailable, TooMuchForPdf
 from tests.builders import NOW
+from tests.waiting import eventually
 
 _PIECES = st.sampled_from(
     [
@@ -205,3 +210,42 @@ def test_no_more_are_made_at_a_time_than_there_is_room_for() -> None:
     assert next(first).startswith(b"%PDF")
     # Who does not read on holds nobody up.
     assert next(printer(an_export())).startswith(b"%PDF")
+
+
+def test_marks_in_thousands_on_one_letter_take_no_minutes() -> None:
+    printer = SubprocessPdfPrinter([], 10, seconds=20)
+
+    made = b"".join(printer(an_export(a_message("user", "Zalgo: a" + "\u0301\u0327" * 2_400 + " is here"))))
+
+    assert "is here" in text_of(made)
+
+
+def test_the_process_that_makes_a_pdf_ends_with_the_one_that_wants_it() -> None:
+    wanting = (
+        "import os, subprocess, sys\n"
+        "command = [sys.executable, '-P', '-m', 'adapters.pdf.child']\n"
+        "child = subprocess.Popen(command, stdin=0, start_new_session=True)\n"
+        "print(child.pid, flush=True)\n"
+        "sys.stdin.close()\n"
+        "child.wait()\n"
+    )
+    reads, writes = os.pipe()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", wanting], stdin=reads, stdout=subprocess.PIPE, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.write(
+            writes,
+            json.dumps({"fonts": [], "seconds": 60, "memory": 2 * 1024**3, "parent": parent.pid}).encode() + b"\n",
+        )
+        parent.kill()
+
+    def has_ended() -> bool:
+        state = Path(f"/proc/{child}/stat")  # Nobody may be there to take note of its end.
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    eventually(has_ended)
+    os.close(reads)
+    os.close(writes)

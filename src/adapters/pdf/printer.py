@@ -38,7 +38,7 @@ class SubprocessPdfPrinter:
         fonts: Sequence[Path],
         max_messages: int,
         *,
-        seconds: int = 600,
+        seconds: int = 120,
         memory: int = 2 * 1024**3,
         at_once: int = 2,
         patience: float = 30.0,
@@ -80,7 +80,7 @@ class SubprocessPdfPrinter:
                 raise PdfUnavailable("No PDF can be made of this at the moment. Markdown and JSON are there.")
 
     def _feed(self, pipe: IO[bytes], records: Iterable[Document]) -> None:
-        request = {"fonts": self._fonts, "seconds": self._seconds, "memory": self._memory}
+        request = {"fonts": self._fonts, "seconds": self._seconds, "memory": self._memory, "parent": os.getpid()}
         pipe.write(json.dumps(request).encode() + b"\n")
         messages = 0
         for record in records:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING
 
 from adapters.jwt.jwks import JwksKeys
 from adapters.jwt.keys import keys_in
 from adapters.jwt.tokens import FixedKeys, HostProduct, JwtTokens, PublicKeys
 from application.ports.runtime import Misconfigured, Now
 from entrypoints.settings import SettingError, Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def tokens(settings: Settings, clock: Now) -> JwtTokens:
