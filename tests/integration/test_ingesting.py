@@ -44,7 +44,7 @@ from application.knowledge.projects import (
     RestoreProjectHandler,
 )
 from application.knowledge.seeding import SeedDocumentation
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import ConcurrentChange, UnitOfWork
 from application.ports.projections import RecordedEvent
 from application.ports.queries import Page
 from domain.errors import Conflict, Unavailable
@@ -721,6 +721,19 @@ class TestSeeding:
 
         assert self.seed(fresh, docs) == 0
         assert self.documents(fresh) == {}
+
+    def test_who_has_waited_too_long_for_another_that_reads_them_in_waits_again(
+        self, fresh: Knowledge, docs: Path
+    ) -> None:
+        tries = []
+
+        def collide_at_first() -> UnitOfWork:
+            tries.append("try")
+            if len(tries) < 4:
+                raise ConcurrentChange("Somebody else is changing this.")
+            return fresh.start_work()
+
+        assert SeedDocumentation(collide_at_first, SafeParser(), fresh.ingestion, docs)() == 2
 
     def test_whoever_has_projects_of_their_own_is_given_none(self, plain: Knowledge, docs: Path) -> None:
         plain.add()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from application.knowledge.documents import delete_document, fingerprint_of
 from application.knowledge.ingesting import Ingestion
 from application.ports.parsing import MARKDOWN, DocumentParser, DocumentUnreadable, ParsedDocument
-from application.ports.persistence import StartWork, UnitOfWork
+from application.ports.persistence import ConcurrentChange, StartWork, UnitOfWork
 from domain.identity import SYSTEM
 from domain.knowledge import Document, Project, Visibility
 
@@ -21,6 +22,10 @@ KEY = "parley"
 
 _MARK: Mapping[str, object] = {"source": "parley"}
 """The metadata of documents that came from the folder: others in the project are left alone."""
+
+
+_PATIENCE = 4
+"""Who reads all pages in at the same moment takes longer than a database lets others wait: they wait again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,12 @@ class SeedDocumentation:
         files = {page.relative_to(self.folder).as_posix(): page.read_bytes() for page in pages}
         if not files:
             return 0  # A package without them says nothing of what is to be found.
+        for _ in range(_PATIENCE - 1):
+            with suppress(ConcurrentChange):
+                return self._brought_up_to_date(files)
+        return self._brought_up_to_date(files)
+
+    def _brought_up_to_date(self, files: Mapping[str, bytes]) -> int:
         changed = 0
         with self.start_work() as work:
             project = self._project(work)
