@@ -10,7 +10,7 @@ run: .venv/run.stamp ## Serve at http://127.0.0.1:8000 on the embedded default
 	@exec $(BIN)/parley serve --migrate
 
 test: .venv/dev.stamp ## Every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/dev.stamp ## Formatting, lint, types, import contracts, fast tests
 	$(BIN)/ruff format --check .
