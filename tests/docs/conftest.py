@@ -63,7 +63,7 @@ def readers(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Readers(model, tmp_path_factory, servers)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None and not os.environ.get("BROWSER_REQUIRED"):

@@ -105,7 +105,7 @@ def _run(arguments: Sequence[str]) -> int:
         code = _code_of(error)
         if code is None:
             raise
-        complain(f"Error: {_reason(error)}")
+        complain(f"Error: {_reason(error)}", lines=code == _MISCONFIGURED)  # A file may have several mistakes.
         return code
     return 0
 

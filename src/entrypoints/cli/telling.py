@@ -37,9 +37,9 @@ def say(text: object, *, lines: bool = False) -> None:
     click.echo(plain(text, lines=lines))
 
 
-def complain(text: object) -> None:
-    """Print a line to standard error, where it is not taken for the result."""
-    click.echo(plain(text), err=True)
+def complain(text: object, *, lines: bool = False) -> None:
+    """Print a line, or several, to standard error, where it is not taken for the result."""
+    click.echo(plain(text, lines=lines), err=True)
 
 
 def print_json(value: object) -> None:
