@@ -333,7 +333,7 @@ def test_the_memory_of_watching_is_bounded_and_freed(shared: OwnServer, open_log
     assert watching._mirrors == {}
     assert subscriptions._channels == {}
     eventually(lambda: watching._server.client.pubsub_channels("parley:log:*") == [])
-    eventually(lambda: not any(isinstance(thing, _Mirror) for thing in gc.get_objects()))
+    eventually(lambda: not any(type(thing) is _Mirror for thing in gc.get_objects()))
 
 
 def test_reading_without_redis_fails_soon_and_often(own: OwnServer, open_log: Logs) -> None:

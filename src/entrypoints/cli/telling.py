@@ -51,6 +51,10 @@ def print_json(value: object) -> None:
     click.echo(_UNPRINTABLE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
 
 
+_LEAST = 10
+"""Characters that a column of texts has in the narrowest terminal: else one long column would leave others none."""
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], total: int | None = None, *, whole: bool = False
 ) -> None:
@@ -67,7 +71,8 @@ def print_table(
         cells = [row[place] for row in rows]
         is_text = any(isinstance(cell, str) and len(cell) > 20 for cell in cells)
         is_number = any(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
-        table.add_column(name, no_wrap=not is_text, justify="right" if is_number else "left")
+        least = _LEAST if is_text else None
+        table.add_column(name, no_wrap=not is_text, justify="right" if is_number else "left", min_width=least)
     for row in rows:
         if whole:
             table.add_row(*(Text(shown(cell)) for cell in row))
