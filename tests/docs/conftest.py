@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.conftest import browser  # noqa: F401 # the same one drives what a page shows
 from tests.conftest import with_model
 from tests.docs.pages import Page, page
 from tests.docs.running import Reader
@@ -61,15 +59,3 @@ class Readers:
 def readers(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Readers]:
     with ExitStack() as servers:
         yield Readers(model, tmp_path_factory, servers)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None and not os.environ.get("BROWSER_REQUIRED"):
-        pytest.skip("no Chromium on this machine; CI has one and requires it")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
