@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.model_server import ModelServer
 from tests.parley_process import ParleyProcess
@@ -54,6 +54,25 @@ def test_a_newcomer_asks_and_watches_the_answer_stream_as_markdown(page: Page) -
     content = page.get_by_test_id("message-content").last
     expect(content.locator("strong")).to_have_text("bold")
     expect(content.locator("code")).to_have_text("code")
+
+
+def test_a_quick_hand_asks_before_the_page_is_there(browser: Browser, parley: ParleyProcess) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/api/v1/visitors", lambda route: held.append(route))
+    page.goto(parley.url)
+    page.get_by_test_id("composer").fill("Am I early?")
+    page.keyboard.press("Enter")
+    while not held:
+        page.wait_for_timeout(10)
+    expect(page.get_by_test_id("composer")).to_have_value("Am I early?")
+
+    held[0].continue_()
+
+    assert answer(page) == "Echo: Am I early?"
+    expect(page.get_by_test_id("composer")).to_have_value("")
+    context.close()
 
 
 def test_an_answer_grows_while_it_is_written(page: Page) -> None:

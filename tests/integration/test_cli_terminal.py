@@ -53,7 +53,7 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self.process = subprocess.Popen(
             [PARLEY, *arguments],
-            env=environment(TERM="xterm", **settings),
+            env=environment(TERM="xterm", COLUMNS=columns, **settings),
             stdin=theirs,
             stdout=subprocess.PIPE if piped else theirs,
             stderr=theirs,
@@ -156,6 +156,11 @@ def test_a_table_fits_the_terminal_and_a_pipe_has_it_whole(settings: Settings, t
     assert all(len(row) <= 110 and "…" in row for row in rows)
     assert all(re.match(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12} ", row) for row in rows)
     assert len(rows) == 3
+    terminals.append(narrowest := Terminal("rooms", "list", "--limit", "3", columns=40, **settings))
+    assert narrowest.ends() == 0
+    whole = re.sub(r"\x1b\[[0-9;]*m", "", narrowest.output).splitlines()
+    assert whole[0].split() == header.split()
+    assert all(row.split()[:2] == short.split()[:2] for row, short in zip(rows, whole[1:-1], strict=True))
     assert "of a long name of a long name of a long name" in wide
 
 

@@ -52,7 +52,7 @@ def print_json(value: object) -> None:
 
 
 _LEAST = 10
-"""Characters that a column of texts has in the narrowest terminal: else one long column would leave others none."""
+"""Characters that a column of texts has in the narrowest terminal, where lines wrap rather than lose a column."""
 
 
 def print_table(
@@ -62,16 +62,19 @@ def print_table(
 
     `total` is how many there are beside those shown.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    needed = 2 * (len(columns) - 1)
     for place, name in enumerate(columns):
         cells = [row[place] for row in rows]
         is_text = any(isinstance(cell, str) and len(cell) > 20 for cell in cells)
         is_number = any(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
-        least = _LEAST if is_text else None
+        least = max(_LEAST if is_text else max((cell_len(shown(cell)) for cell in cells), default=0), cell_len(name))
+        needed += least
         table.add_column(name, no_wrap=not is_text, justify="right" if is_number else "left", min_width=least)
     for row in rows:
         if whole:
@@ -79,8 +82,7 @@ def print_table(
         else:
             table.add_row(*(Text(_cell(cell), no_wrap=True, overflow="ellipsis") for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 400
+    console.width = max(console.width, needed) if console.is_terminal else 400
     with console.capture() as written:  # Printing is ours: a pipe may be closed.
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in written.get().splitlines()))

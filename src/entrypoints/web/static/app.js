@@ -56,7 +56,8 @@ async function start() {
     composer.setAgent(library.conversations.get(thread.conversationId)?.agent);
   }, showError);
   sidebar.loadExpanded().catch(showError);
-  go();
+  await go();
+  composer.sendEarly();
 }
 
 // Addresses: #/ · #/r/<room> · #/c/<conversation> · #/c/<conversation>/<position of a message> -----

@@ -14,6 +14,7 @@ export class Composer {
   #agents;
   #live = false;
   #draftKey = null;
+  #early = false;
 
   /** `on.send(text, agent)`, `on.stop()`, and `on.agent(name)` when another one was chosen. */
   constructor(form, on) {
@@ -55,7 +56,7 @@ export class Composer {
     );
     form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
     form.addEventListener("click", (event) => event.target === form && this.focus());
-    this.#field.addEventListener("input", () => this.#changed());
+    this.#field.addEventListener("input", () => ((this.#early = false), this.#changed()));
     this.#field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
@@ -80,6 +81,12 @@ export class Composer {
     this.#draftKey = `draft.${place}`;
     this.#write(typed || (memory.get(this.#draftKey, sessionStorage) ?? ""));
     this.#agents.selectedIndex = 0;
+  }
+
+  /** Sends what a quick hand has sent before there was a place for it. */
+  sendEarly() {
+    if (this.#early) this.#submit();
+    this.#early = false;
   }
 
   /** The text has gone into a conversation that was just made for it. */
@@ -127,7 +134,8 @@ export class Composer {
 
   #submit() {
     const text = this.#field.value.trim();
-    if (!text || this.#draftKey === null) return;
+    if (!text) return;
+    if (this.#draftKey === null) return (this.#early = true);
     if (this.#live) return toast("An answer is under way. Stop it first (Esc), or wait for its end.");
     if (isTooLong(text)) return;
     this.#write("");
