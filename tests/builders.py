@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from application.conversations.posting import Posting
 from domain.agents import BUILT_IN
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
@@ -14,7 +15,7 @@ from domain.job_analyses import JobAnalysis
 from domain.jobs import Job, JobKind
 from domain.knowledge import Document, Project, Visibility
 from domain.limits import Limits
-from domain.messages import Message
+from domain.messages import Message, NewQuestion
 from domain.replies import Outcome, Reply, ReplyStatus
 from domain.rooms import Room
 from domain.sessions import OWN, Lifetime, Session
@@ -63,17 +64,23 @@ def a_conversation(owner: Principal = ALICE, **given: Any) -> Conversation:
     return Conversation.start(owner=owner.key, **(defaults | given))
 
 
+def a_posting(now: datetime = NOW, limits: Limits | None = None) -> Posting:
+    cancel: Any = None  # Nothing is to be interrupted.
+    return Posting(cancel, uuid4, lambda: now, BUILT_IN, limits or Limits())
+
+
 def asked(conversation: Conversation, content: str = "Why?", **given: Any) -> tuple[Message, Reply]:
+    """`given` is for Conversation.ask, or for the question."""
+    said = {name: given.pop(name) for name in ("agent", "metadata", "instructions") if name in given}
     defaults: dict[str, Any] = {
         "message_id": uuid4(),
         "reply_id": uuid4(),
-        "agent": None,
         "live_replies": 0,
         "agents": BUILT_IN,
         "limits": Limits(),
         "now": NOW,
     }
-    return conversation.ask(content, **(defaults | given))
+    return conversation.ask(NewQuestion(content, **said), **(defaults | given))
 
 
 def answered(

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from domain.agents import BUILT_IN
 from domain.conversations import Conversation
 from domain.limits import Limits
-from domain.messages import Fork, Message
+from domain.messages import Fork, Message, NewQuestion
 from domain.replies import Reply
 from tests.builders import NOW, a_conversation, asked, completed
 
@@ -60,11 +60,13 @@ class Tree:
         self.end(reply, answer)
         return edited
 
-    def edit_only(self, question: Message, content: str = "How?", **given: object) -> tuple[Message, Reply]:
-        options: dict[str, object] = {"agent": None, "live_replies": 0, "limits": Limits(), "now": NOW} | given
+    def edit_only(
+        self, question: Message, content: str = "How?", *, agent: str | None = None, **given: object
+    ) -> tuple[Message, Reply]:
+        options: dict[str, object] = {"live_replies": 0, "limits": Limits(), "now": NOW} | given
         edited, reply = self.conversation.edit(
             question,
-            content,
+            NewQuestion(content, agent=agent),
             message_id=uuid4(),
             reply_id=uuid4(),
             fork=self.fork(question),

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
@@ -25,14 +24,12 @@ from domain.events import (
     Recorder,
 )
 from domain.limits import Limits
-from domain.messages import Fork, Message, NewMessage, Rating, Role
+from domain.messages import Fork, Message, NewMessage, NewQuestion, Rating, Role
 from domain.replies import Reply
 
 _PREVIEW = 140
 _EXTERNAL_ID = 200
 _TITLE_FROM_QUESTION = 60
-
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(eq=False, kw_only=True)
@@ -129,31 +126,28 @@ class Conversation(Recorder):
 
     def ask(
         self,
-        content: str,
+        said: NewQuestion,
         *,
         message_id: UUID,
         reply_id: UUID,
-        agent: str | None,
         live_replies: int,
         agents: Agents,
         limits: Limits,
         now: datetime,
         session_id: UUID | None = None,
         project_id: UUID | None = None,
-        metadata: Mapping[str, object] = _NOTHING,
-        instructions: str | None = None,
         taken: tuple[int, int] = (0, 0),
     ) -> tuple[Message, Reply]:
         """Take a question and queue its reply at the position after it.
 
         `live_replies` counts the owner's replies in the making, everywhere; `taken` the messages that other
         branches have at the two positions, if the conversation `retraces` any. A `project_id` is this question's
-        instead of the conversation's. `metadata` is what its client notes with it, `instructions` what that tells the
-        agent for this answer. Raises Invalid, Conflict `reply_in_progress`, or Limited `too_many_live_replies`.
+        instead of the conversation's. Raises Invalid, Conflict `reply_in_progress`, or Limited
+        `too_many_live_replies`.
         """
-        text = limits.text("content", content, limits.message)
-        noted = _noted(metadata, instructions, limits)
-        answering = agents.named(agent if agent is not None else self.agent).name
+        text = limits.text("content", said.content, limits.message)
+        noted = _noted(said, limits)
+        answering = agents.named(said.agent if said.agent is not None else self.agent).name
         self.require_no_live_reply()
         _require_slot(live_replies, limits)
         if not self.title:
@@ -205,11 +199,10 @@ class Conversation(Recorder):
     def edit(
         self,
         question: Message,
-        content: str,
+        said: NewQuestion,
         *,
         message_id: UUID,
         reply_id: UUID,
-        agent: str | None,
         fork: Fork,
         versions: Sequence[Message],
         taken: tuple[int, int],
@@ -217,19 +210,16 @@ class Conversation(Recorder):
         agents: Agents,
         limits: Limits,
         now: datetime,
-        metadata: Mapping[str, object] = _NOTHING,
-        instructions: str | None = None,
     ) -> tuple[Message, Reply]:
         """Take another version of a question, on whatever branch it is, and queue its reply: a new branch begins.
 
         What follows the question leaves the history and is kept. `fork` leads to the question, `versions` are
-        those there are, itself included; `taken` counts the messages at its position and at the next one. `metadata`
-        and `instructions` are the new version's, see `ask`. Raises Invalid, Conflict `not_a_question` or
-        `reply_in_progress`, or Limited `too_many_live_replies`.
+        those there are, itself included; `taken` counts the messages at its position and at the next one. Raises
+        Invalid, Conflict `not_a_question` or `reply_in_progress`, or Limited `too_many_live_replies`.
         """
-        text = limits.text("content", content, limits.message)
-        noted = _noted(metadata, instructions, limits)
-        answering = agents.named(agent if agent is not None else self.agent).name
+        text = limits.text("content", said.content, limits.message)
+        noted = _noted(said, limits)
+        answering = agents.named(said.agent if said.agent is not None else self.agent).name
         if question.role is not Role.USER:
             raise Conflict("not_a_question", "Only a question can be edited.")
         self.require_no_live_reply()
@@ -539,10 +529,10 @@ def _last_seen(message: Message, following: Sequence[Message]) -> Iterator[Messa
         yield message
 
 
-def _noted(metadata: Mapping[str, object], instructions: str | None, limits: Limits) -> dict[str, Any]:
-    noted: dict[str, Any] = limits.metadata(dict(metadata))
-    if instructions is not None:
-        noted["instructions"] = limits.text("instructions", instructions, limits.added_message)
+def _noted(said: NewQuestion, limits: Limits) -> dict[str, Any]:
+    noted: dict[str, Any] = limits.metadata(said.metadata)
+    if said.instructions is not None:
+        noted["instructions"] = limits.text("instructions", said.instructions, limits.added_message)
     return noted
 
 

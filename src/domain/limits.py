@@ -64,10 +64,11 @@ class Limits:
         (RFC 8259, section 6), lone surrogates and NUL.
         """
         _require_portable(field, value, 1)
-        encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        copied = dict(value)
+        encoded = json.dumps(copied, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > self.metadata_bytes:
             raise Invalid({field: f"Must be at most {self.metadata_bytes:,} bytes of JSON, but has {len(encoded):,}."})
-        return dict(value)
+        return copied
 
 
 _LEVELS = 32

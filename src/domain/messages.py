@@ -70,6 +70,19 @@ class NewMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class NewQuestion:
+    """Something that is said now and wants an answer: from `agent`, or from whoever answers in its conversation.
+
+    `metadata` is what its client notes with it, `instructions` what that tells the agent for this answer.
+    """
+
+    content: str
+    agent: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fork:
     """Where the way to a message leaves the current branch.
 

@@ -23,7 +23,6 @@ from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
 from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.conversations.asking import Posting, taken_ahead
 from application.conversations.branching import EditQuestion, EditQuestionHandler, SelectVersion, SelectVersionHandler
 from application.conversations.feedback import (
     GiveFeedback,
@@ -31,18 +30,18 @@ from application.conversations.feedback import (
     TakeFeedbackBack,
     TakeFeedbackBackHandler,
 )
+from application.conversations.posting import taken_ahead
 from application.documents import conversation_document, message_document, room_document
 from application.ports.persistence import Document, StartWork
 from application.ports.projections import Model
 from application.ports.queries import MessagePage, Page, Reader
 from application.projections import Projector
-from domain.agents import BUILT_IN
 from domain.deletions import Subject
 from domain.errors import Forbidden, NotFound, ParleyError
 from domain.identity import SYSTEM, Principal
 from domain.limits import Limits
 from domain.messages import Rating
-from tests.builders import ADMIN, ALICE, BOB, a_conversation, a_deletion, a_room, asked, completed, later
+from tests.builders import ADMIN, ALICE, BOB, a_conversation, a_deletion, a_posting, a_room, asked, completed, later
 from tests.servers import a_mongo_database
 
 BY_NAME = Page(sort_by="name", descending=False)
@@ -121,9 +120,7 @@ class Story:
 
     def edit(self, question_id: UUID, content: str, answer: str = "So.", minute: float = 50) -> UUID:
         """Another version of a question with its answer, whose id it is."""
-        cancel: Any = None  # Nothing is to be interrupted.
-        limits = Limits(live_replies=99)
-        edit = EditQuestionHandler(self.start_work, Posting(cancel), uuid4, lambda: later(minute), BUILT_IN, limits)
+        edit = EditQuestionHandler(self.start_work, a_posting(later(minute), Limits(live_replies=99)))
         _, reply = edit(EditQuestion(principal=SYSTEM, message_id=question_id, content=content))
         self.end(reply.id, answer, minute + 0.5)
         return reply.id

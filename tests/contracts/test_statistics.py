@@ -21,7 +21,7 @@ from adapters.sql.schema import Schema
 from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.statistics import SqlStatistics
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.conversations.asking import taken_ahead
+from application.conversations.posting import taken_ahead
 from application.ports.persistence import StartWork
 from application.ports.projections import Model, ReadModelsUnavailable
 from application.ports.statistics import (

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.in_process.runtime import new_id
 from adapters.sql.engine import Database, open_database
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
@@ -21,7 +20,6 @@ from application.conversations.adding import AddMessages, AddMessagesHandler
 from application.conversations.commands import StartConversation, StartConversationHandler
 from application.ports.persistence import Checkpoint, LiveReplies, Saved, StartWork, StorageUnavailable, UnitOfWork
 from application.ports.projections import Outbox, RecordedEvent
-from domain.agents import BUILT_IN
 from domain.conversations import Conversation
 from domain.deletions import Deletion, Subject
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
@@ -29,7 +27,7 @@ from domain.identity import SYSTEM, Principal
 from domain.limits import Limits
 from domain.messages import Message, NewMessage, Role
 from domain.replies import LEASE, Reply
-from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, answered, asked, later
+from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_posting, a_room, answered, asked, later
 from tests.tree import Tree
 from tests.waiting import eventually
 
@@ -346,7 +344,7 @@ class UnitOfWorkContract:
         assert found == [named.id, None]
 
     def test_one_name_is_given_once_also_when_many_give_it_at_the_same_time(self, start_work: StartWork) -> None:
-        start = StartConversationHandler(start_work, new_id, lambda: NOW, BUILT_IN, Limits())
+        start = StartConversationHandler(start_work, a_posting())
         command = StartConversation(principal=ALICE, external_id="chat 1")
         started, refused = [], []
 
@@ -370,7 +368,7 @@ class UnitOfWorkContract:
             work.conversations.add(conversation)
             work.commit()
         too_long = NewMessage(role=Role.USER, content="x" * 21)
-        add = AddMessagesHandler(start_work, new_id, lambda: NOW, BUILT_IN, Limits(added_message=20))
+        add = AddMessagesHandler(start_work, a_posting(limits=Limits(added_message=20)))
         said = [
             NewMessage(role=Role.USER, content="Why?"),
             NewMessage(role=Role.ASSISTANT, content="Because.", created_at=later(-60)),

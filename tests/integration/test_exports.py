@@ -24,14 +24,13 @@ from application.exporting.exporting import Branches, Format
 from application.exporting.reading import ImportRefused
 from application.ports.exporting import Extent
 from application.ports.queries import MessagePage, Page
-from domain.agents import BUILT_IN
 from domain.deletions import Subject
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.identity import SYSTEM, Principal, PrincipalKind
 from domain.job_analyses import AnalysisStatus
 from domain.knowledge import Visibility
 from domain.limits import Limits
-from domain.messages import Message, Rating, Role
+from domain.messages import Message, NewQuestion, Rating, Role
 from domain.replies import Outcome, ReplyStatus
 from domain.sessions import CloseReason
 from tests.builders import (
@@ -42,6 +41,7 @@ from tests.builders import (
     a_deletion,
     a_document,
     a_job_analysis,
+    a_posting,
     a_project,
     a_room,
     a_session,
@@ -678,22 +678,7 @@ def test_another_branch_that_is_selected_meanwhile_changes_nothing(source: Expor
     with source.start_work() as work:
         conversation = work.conversations.get(conversation_id, for_=ALICE)
         question = work.messages.get(first.id)
-        edited, reply = conversation.edit(
-            question,
-            "Another beginning",
-            message_id=uuid4(),
-            reply_id=uuid4(),
-            agent=None,
-            fork=work.messages.fork(question),
-            versions=work.messages.versions(conversation_id, 1, None),
-            taken=(1, 1),
-            live_replies=0,
-            agents=BUILT_IN,
-            limits=Limits(),
-            now=later(9),
-        )
-        work.messages.add(edited)
-        work.replies.add(reply)
+        a_posting(later(9)).edit(work, conversation, question, NewQuestion("Another beginning"))
         work.commit()
 
     taken += chunks

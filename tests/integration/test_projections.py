@@ -20,7 +20,7 @@ from adapters.sql.reader import SqlReader
 from adapters.sql.schema import Schema
 from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.conversations.asking import Posting, RegenerateReply, RegenerateReplyHandler
+from application.conversations.asking import RegenerateReply, RegenerateReplyHandler
 from application.conversations.branching import EditQuestion, EditQuestionHandler, SelectVersion, SelectVersionHandler
 from application.conversations.feedback import GiveFeedback, GiveFeedbackHandler
 from application.ports.persistence import StartWork
@@ -30,11 +30,10 @@ from application.projections import Difference, Projector, RebuildProjections, V
 from application.reading import DegradingReader
 from application.relay import Relay
 from application.replies.ending import ReplyEnding
-from domain.agents import BUILT_IN
 from domain.events import ConversationChanged, Event
 from domain.limits import Limits
 from domain.messages import Rating, Role
-from tests.builders import ALICE, a_conversation, a_room, answered, completed, later
+from tests.builders import ALICE, a_conversation, a_posting, a_room, answered, completed, later
 from tests.fakes.read_models import MemoryReadModels
 from tests.tree import Tree
 
@@ -87,14 +86,13 @@ class World:
 
     def edit(self, question_id: UUID) -> UUID:
         """Another version of a question and its answer, whose id it is."""
-        cancel: Any = None  # Nothing is to be interrupted.
-        edit = EditQuestionHandler(self.start_work, Posting(cancel), uuid4, _now, BUILT_IN, Limits())
+        edit = EditQuestionHandler(self.start_work, a_posting(_now()))
         _, reply = edit(EditQuestion(principal=ALICE, message_id=question_id, content="Changed"))
         self._end(reply.id)
         return reply.id
 
     def regenerate(self, answer_id: UUID) -> UUID:
-        regenerate = RegenerateReplyHandler(self.start_work, uuid4, _now, Limits())
+        regenerate = RegenerateReplyHandler(self.start_work, a_posting(_now()))
         reply = regenerate(RegenerateReply(principal=ALICE, reply_id=answer_id))
         self._end(reply.id)
         return reply.id

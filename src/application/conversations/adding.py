@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from application.ports.persistence import StartWork, UnitOfWork
-from application.ports.runtime import NewId, Now
-from domain.agents import Agents
-from domain.conversations import Conversation
+from application.conversations.posting import Posting
+from application.ports.persistence import StartWork
 from domain.errors import Invalid
 from domain.identity import Principal
-from domain.limits import Limits
 from domain.messages import Message, NewMessage
 
 AT_ONCE = 500
@@ -37,46 +33,13 @@ class AddMessagesHandler:
     """
 
     start_work: StartWork
-    new_id: NewId
-    now: Now
-    agents: Agents
-    limits: Limits
+    posting: Posting
 
     def __call__(self, command: AddMessages) -> Sequence[Message]:
         if not 1 <= len(command.messages) <= AT_ONCE:
             raise Invalid({"messages": f"Must be 1 to {AT_ONCE} messages."})
         with self.start_work() as work:
             conversation = work.conversations.get(command.conversation_id, for_=command.principal)
-            added = add_all(work, conversation, command.messages, self.new_id, self.agents, self.limits, self.now())
+            added = self.posting.add(work, conversation, command.messages)
             work.commit()
         return added
-
-
-def add_all(
-    work: UnitOfWork,
-    conversation: Conversation,
-    messages: Sequence[NewMessage],
-    new_id: NewId,
-    agents: Agents,
-    limits: Limits,
-    now: datetime,
-) -> Sequence[Message]:
-    """Add them in this unit of work; raises what AddMessagesHandler does."""
-    added = []
-    for number, said in enumerate(messages):
-        try:
-            message = conversation.add(
-                said,
-                message_id=new_id(),
-                agents=agents,
-                limits=limits,
-                now=now,
-                taken=work.messages.count_at(conversation.id, conversation.next_position)
-                if conversation.retraces
-                else 0,
-            )
-        except Invalid as wrong:
-            raise Invalid({f"messages.{number}.{name}": what for name, what in wrong.fields.items()}) from None
-        work.messages.add(message)
-        added.append(message)
-    return added

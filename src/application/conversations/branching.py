@@ -6,21 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from application.conversations.asking import OnConflict, Posting, require_project, taken_at
+from application.conversations.posting import Asked, OnConflict, Posting, require_project
 from application.documents import asked_document
 from application.ports.persistence import Once, StartWork
-from application.ports.runtime import NewId, Now
-from domain.agents import Agents
+from application.ports.runtime import Now
 from domain.conversations import Conversation
 from domain.identity import Principal
-from domain.limits import Limits
-from domain.messages import Message
-from domain.replies import Reply
+from domain.messages import NewQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditQuestion:
-    """A principal says something else than it did, and wants a reply to that."""
+    """A principal says something else than it did, and wants a reply to that; see NewQuestion."""
 
     principal: Principal
     message_id: UUID
@@ -30,6 +27,11 @@ class EditQuestion:
     metadata: Mapping[str, object] = field(default_factory=dict)
     instructions: str | None = None
     once: Once | None = None
+
+    @property
+    def said(self) -> NewQuestion:
+        """The question in its new version."""
+        return NewQuestion(self.content, agent=self.agent, metadata=self.metadata, instructions=self.instructions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +44,20 @@ class EditQuestionHandler:
 
     start_work: StartWork
     posting: Posting
-    new_id: NewId
-    now: Now
-    agents: Agents
-    limits: Limits
 
-    def __call__(self, command: EditQuestion) -> tuple[Message, Reply]:
-        return self.posting(command.principal, command.on_conflict, lambda: self._post(command))
+    def __call__(self, command: EditQuestion) -> Asked:
+        return self.posting.interrupting(command.principal, command.on_conflict, lambda: self._post(command))
 
-    def _post(self, command: EditQuestion) -> tuple[Message, Reply]:
+    def _post(self, command: EditQuestion) -> Asked:
         with self.start_work() as work:
             conversation_id = work.messages.conversation_of(command.message_id)
             conversation = work.conversations.get(conversation_id, for_=command.principal)
             require_project(work, conversation, command.principal)
             question = work.messages.get(command.message_id)
-            edited, reply = conversation.edit(
-                question,
-                command.content,
-                message_id=self.new_id(),
-                reply_id=self.new_id(),
-                agent=command.agent,
-                metadata=command.metadata,
-                instructions=command.instructions,
-                fork=work.messages.fork(question),
-                versions=work.messages.versions(conversation.id, question.position, question.parent_id),
-                taken=taken_at(work, conversation, question.position),
-                live_replies=work.replies.count_live(conversation.owner),
-                agents=self.agents,
-                limits=self.limits,
-                now=self.now(),
-            )
-            work.messages.add(edited)
-            work.replies.add(reply)
-            work.answers.keep(command.once, asked_document(edited, reply))
+            asked = self.posting.edit(work, conversation, question, command.said)
+            work.answers.keep(command.once, asked_document(*asked))
             work.commit()
-        return edited, reply
+        return asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from application.conversations.adding import add_all
+from application.conversations.posting import Posting
 from application.documents import conversation_document
 from application.ports.persistence import Once, StartWork, UnitOfWork
 from application.ports.runtime import NewId, Now, Signals
@@ -38,17 +38,14 @@ class StartConversation:
 
 @dataclass(frozen=True, slots=True)
 class StartConversationHandler:
-    """Starts it, with the `messages` that were said elsewhere, see `adding`.
+    """Starts it, with the `messages` that were said elsewhere, see Posting.add.
 
     Raises Invalid, NotFound or Forbidden for the room or the project, or Conflict `external_id_taken`, naming the
     conversation that is called so.
     """
 
     start_work: StartWork
-    new_id: NewId
-    now: Now
-    agents: Agents
-    limits: Limits
+    posting: Posting
 
     def __call__(self, command: StartConversation) -> Conversation:
         with self.start_work() as work:
@@ -59,21 +56,17 @@ class StartConversationHandler:
                 work.projects.look(command.project_id, for_=command.principal)
             if command.external_id is not None:
                 _require_free(work, owner, command.external_id)
-            conversation = Conversation.start(
-                id=self.new_id(),
-                owner=owner,
+            conversation = self.posting.start(
+                work,
+                owner,
+                command.agent,
                 room_id=command.room_id,
                 title=command.title,
-                agent=command.agent,
                 metadata=command.metadata,
-                agents=self.agents,
-                limits=self.limits,
-                now=self.now(),
                 project_id=command.project_id,
                 external_id=command.external_id,
             )
-            work.conversations.add(conversation)
-            add_all(work, conversation, command.messages, self.new_id, self.agents, self.limits, self.now())
+            self.posting.add(work, conversation, command.messages)
             work.answers.keep(command.once, conversation_document(conversation))
             work.commit()
         return conversation

@@ -9,27 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.conversations.adding import add_all
-from application.conversations.asking import OnConflict, Posting, require_project, taken_ahead, taken_at
+from application.conversations.posting import Asked, OnConflict, Posting, require_project
 from application.documents import asked_document
 from application.ports.persistence import Once, StartWork, Transcript, UnitOfWork
-from application.ports.runtime import NewId, Now
 from application.replies.ending import CancelReply, CancelReplyHandler
-from domain.agents import Agents
 from domain.conversations import Conversation
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.identity import Principal
-from domain.limits import Limits
-from domain.messages import Message, NewMessage, Role
-from domain.replies import Reply, ReplyStatus
+from domain.messages import Message, NewMessage, NewQuestion, Role
+from domain.replies import ReplyStatus
 
 _CANDIDATES = 20
 """How many conversations that began alike are looked at: many people may have said the same behind one token."""
 
 _RETRY = timedelta(minutes=15)
 """How long after a request another one can be its retry."""
-
-Asked = tuple[Message, Reply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +33,7 @@ class AskTranscript:
     It is asked in `conversation_id`, or `after` a reply, if one of them is named; then all of `said` is new there.
     Else where the talk is known from, or in a new conversation. `speaker` tells apart those for whom the principal
     speaks. A retry wants the reply that was asked for with the same shortly before, if that comes to anything.
-    See Conversation.ask for `metadata` and `instructions`.
+    See NewQuestion for `metadata` and `instructions`.
     """
 
     principal: Principal
@@ -63,6 +57,12 @@ class AskTranscript:
         """What its question keeps beside its text."""
         return {**self.metadata, "instructions": self.instructions} if self.instructions else self.metadata
 
+    @property
+    def question(self) -> NewQuestion:
+        """The last of what is said, which is to be answered."""
+        said = self.said[-1].content
+        return NewQuestion(said, agent=self.agent, metadata=self.metadata, instructions=self.instructions)
+
     def digest(self, length: int) -> str:
         """Of the first so many messages; what one is instructed with, and by whom one is answered, may change."""
         said = [[message.role.value, message.content.strip()] for message in self.said[:length]]
@@ -85,45 +85,41 @@ class AskTranscriptHandler:
 
     start_work: StartWork
     posting: Posting
-    new_id: NewId
-    now: Now
-    agents: Agents
-    limits: Limits
 
     def __call__(self, command: AskTranscript) -> Asked:
         if not command.said or command.said[-1].role is not Role.USER:
             raise Invalid({"messages": "The last one must be a question of the user's."})
         # Who sends on what a reply has said so far has stopped listening to it.
         on_conflict = OnConflict.REJECT if command.is_placed else OnConflict.INTERRUPT
-        return self.posting(command.principal, on_conflict, lambda: self._post(command))
+        return self.posting.interrupting(command.principal, on_conflict, lambda: self._post(command))
 
     def _post(self, command: AskTranscript) -> Asked:
         with self.start_work() as work:
-            posting = _Posting(self, work, command)
-            asked = posting.placed() if command.is_placed else posting.found() or posting.begun()
+            place = _Place(self.posting, work, command)
+            asked = place.named() if command.is_placed else place.found() or place.begun()
             work.answers.keep(command.once, asked_document(*asked))
             work.commit()
         return asked
 
 
 @dataclass(frozen=True, slots=True)
-class _Posting:
-    """One try at one command, in one unit of work."""
+class _Place:
+    """Where one command goes on: one try, in one unit of work."""
 
-    handler: AskTranscriptHandler
+    posting: Posting
     work: UnitOfWork
     command: AskTranscript
 
-    def placed(self) -> Asked:
+    def named(self) -> Asked:
         """Ask where the command says."""
         command = self.command
         if command.conversation_id is not None:
             conversation = self.work.conversations.get(command.conversation_id, for_=command.principal)
             require_project(self.work, conversation, command.principal)
             return self._ask(conversation, 0)
-        return self._placed_after(command.after) if command.after is not None else self.begun()
+        return self._after(command.after) if command.after is not None else self.begun()
 
-    def _placed_after(self, reply_id: UUID) -> Asked:
+    def _after(self, reply_id: UUID) -> Asked:
         command = self.command
         reply = self.work.replies.peek(reply_id, for_=command.principal)
         conversation = self.work.conversations.get(reply.conversation_id, for_=command.principal)
@@ -141,7 +137,7 @@ class _Posting:
         if not answers and not command.is_retry:
             return None
         for known in self._known(len(said)):
-            is_recent = known.asked_at >= self.handler.now() - _RETRY
+            is_recent = known.asked_at >= self.posting.now() - _RETRY
             is_same = command.is_retry and is_recent and self._is_same(known.reply_id)
             if is_same and (known.status.is_live or known.status is ReplyStatus.COMPLETED):
                 return self._joined(known)
@@ -175,19 +171,7 @@ class _Posting:
 
     def begun(self) -> Asked:
         """Ask in a new conversation that holds what was said before."""
-        handler, command = self.handler, self.command
-        conversation = Conversation.start(
-            id=handler.new_id(),
-            owner=command.principal.key,
-            room_id=None,
-            title=None,
-            agent=command.agent,
-            metadata={},
-            agents=handler.agents,
-            limits=handler.limits,
-            now=handler.now(),
-        )
-        self.work.conversations.add(conversation)
+        conversation = self.posting.start(self.work, self.command.principal.key, self.command.agent)
         return self._noted(self._ask(conversation, 0))
 
     def _known(self, length: int) -> Sequence[Transcript]:
@@ -207,7 +191,7 @@ class _Posting:
         reply = self.work.replies.peek(known.reply_id, for_=self.command.principal)
         if reply.parent_id is None:
             return None
-        self.work.transcripts.ask_again(reply.id, asked_at=self.handler.now())
+        self.work.transcripts.ask_again(reply.id, asked_at=self.posting.now())
         return self.work.messages.get(reply.parent_id), reply
 
     def _is_same(self, reply_id: UUID) -> bool:
@@ -219,26 +203,15 @@ class _Posting:
 
     def _again(self, conversation: Conversation, reply_id: UUID) -> Asked | None:
         """Have a question answered anew: another version of the answer, or a branch if more was said since."""
-        handler, work, command = self.handler, self.work, self.command
+        work, command = self.work, self.command
         reply = work.replies.peek(reply_id, for_=command.principal)
         if reply.parent_id is None:
             return None
         question = work.messages.get(reply.parent_id)
-        agent = handler.agents.named(command.agent if command.agent is not None else conversation.agent).name
+        agent = self.posting.agents.named(command.agent if command.agent is not None else conversation.agent).name
         if conversation.head_id != reply_id or reply.agent != agent or _noted(question) != command.noted:
             return self._edit(conversation, question)
-        anew = conversation.regenerate(
-            work.messages.get(reply_id),
-            reply_id=handler.new_id(),
-            versions=work.messages.count_at(conversation.id, reply.position),
-            live_replies=work.replies.count_live(conversation.owner),
-            limits=handler.limits,
-            now=handler.now(),
-            session_id=reply.session_id,
-            project_id=reply.project_id,
-        )
-        work.replies.add(anew)
-        return question, anew
+        return question, self.posting.regenerate(work, conversation, reply)
 
     def _go_on(self, conversation: Conversation, reply_id: UUID, start: int) -> Asked | None:
         """Say what is said from `start` on after a reply; None where a branch would begin with several messages."""
@@ -250,69 +223,32 @@ class _Posting:
             if questions and start == len(self.command.said) - 1:
                 return self._edit(conversation, questions[-1])
             if not following:
-                conversation.select(work.messages.fork(answer), (), self.handler.now())
+                conversation.select(work.messages.fork(answer), (), self.posting.now())
         if conversation.head_id != reply_id:
             return None
         return self._ask(conversation, start)
 
     def _ask(self, conversation: Conversation, start: int) -> Asked:
-        handler, work, command = self.handler, self.work, self.command
-        *before, last = command.said[start:]
-        now = handler.now()
         try:
-            add_all(work, conversation, before, handler.new_id, handler.agents, handler.limits, now)
+            self.posting.add(self.work, conversation, self.command.said[start:-1])
         except Invalid as wrong:
             raise _counted_from(start, wrong) from None
         try:
-            question, reply = conversation.ask(
-                last.content,
-                message_id=handler.new_id(),
-                reply_id=handler.new_id(),
-                agent=command.agent,
-                metadata=command.metadata,
-                instructions=command.instructions,
-                live_replies=work.replies.count_live(conversation.owner),
-                agents=handler.agents,
-                limits=handler.limits,
-                now=now,
-                taken=taken_ahead(work, conversation),
-            )
+            return self.posting.ask(self.work, conversation, self.command.question)
         except Invalid as wrong:
             raise self._of_the_question(wrong) from None
-        work.messages.add(question)
-        work.replies.add(reply)
-        return question, reply
 
     def _edit(self, conversation: Conversation, question: Message) -> Asked:
-        handler, work, command = self.handler, self.work, self.command
         try:
-            edited, reply = conversation.edit(
-                question,
-                command.said[-1].content,
-                message_id=handler.new_id(),
-                reply_id=handler.new_id(),
-                agent=command.agent,
-                metadata=command.metadata,
-                instructions=command.instructions,
-                fork=work.messages.fork(question),
-                versions=work.messages.versions(conversation.id, question.position, question.parent_id),
-                taken=taken_at(work, conversation, question.position),
-                live_replies=work.replies.count_live(conversation.owner),
-                agents=handler.agents,
-                limits=handler.limits,
-                now=handler.now(),
-            )
+            return self.posting.edit(self.work, conversation, question, self.command.question)
         except Invalid as wrong:
             raise self._of_the_question(wrong) from None
-        work.messages.add(edited)
-        work.replies.add(reply)
-        return edited, reply
 
     def _noted(self, asked: Asked) -> Asked:
         """The same, which the next request with this talk goes on from."""
         command = self.command
         digest = command.digest(len(command.said))
-        self.work.transcripts.add(command.principal.key, digest, asked[1], asked_at=self.handler.now())
+        self.work.transcripts.add(command.principal.key, digest, asked[1], asked_at=self.posting.now())
         return asked
 
     def _of_the_question(self, wrong: Invalid) -> Invalid:

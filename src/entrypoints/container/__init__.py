@@ -31,7 +31,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.words import terms_of
 from application.caching import Caches
 from application.conversations.adding import AddMessagesHandler
-from application.conversations.asking import AskQuestionHandler, Posting, RegenerateReplyHandler
+from application.conversations.asking import AskQuestionHandler, RegenerateReplyHandler
 from application.conversations.branching import EditQuestionHandler, SelectVersionHandler
 from application.conversations.commands import (
     ChangeConversationHandler,
@@ -40,6 +40,7 @@ from application.conversations.commands import (
     StartConversationHandler,
 )
 from application.conversations.feedback import GiveFeedbackHandler, TakeFeedbackBackHandler
+from application.conversations.posting import Posting
 from application.conversations.transcripts import AbandonReplyHandler, AskTranscriptHandler
 from application.counting import CountEvents
 from application.exporting.exporting import ExportHandler
@@ -231,7 +232,7 @@ class Container(containers.DeclarativeContainer):
     watch = providers.Singleton(ReplyWatcher, reply_log, reader)
     ending = providers.Singleton(ReplyEnding, start_work, reply_log, clock)
     cancel = providers.Singleton(CancelReplyHandler, start_work, signals, watch, ending, clock)
-    posting = providers.Singleton(Posting, cancel)
+    posting = providers.Singleton(Posting, cancel, ids, clock, agents, limits)
     delete_conversation = providers.Singleton(DeleteConversationHandler, start_work, signals, ids, clock)
     lifetime = settings.provided.session_lifetime
     delete_room = providers.Singleton(DeleteRoomHandler, start_work, signals, ids, clock)
@@ -285,17 +286,17 @@ class Container(containers.DeclarativeContainer):
         ),
         conversations=providers.Factory(
             ConversationCommands,
-            start=providers.Factory(StartConversationHandler, start_work, ids, clock, agents, limits),
+            start=providers.Factory(StartConversationHandler, start_work, posting),
             change=providers.Factory(ChangeConversationHandler, start_work, clock, agents, limits),
             delete=delete_conversation,
             restore=providers.Factory(RestoreConversationHandler, start_work, clock),
-            ask=providers.Factory(AskQuestionHandler, start_work, posting, ids, clock, agents, limits),
-            ask_transcript=providers.Factory(AskTranscriptHandler, start_work, posting, ids, clock, agents, limits),
-            add_messages=providers.Factory(AddMessagesHandler, start_work, ids, clock, agents, limits),
+            ask=providers.Factory(AskQuestionHandler, start_work, posting),
+            ask_transcript=providers.Factory(AskTranscriptHandler, start_work, posting),
+            add_messages=providers.Factory(AddMessagesHandler, start_work, posting),
         ),
         messages=providers.Factory(
             MessageCommands,
-            edit=providers.Factory(EditQuestionHandler, start_work, posting, ids, clock, agents, limits),
+            edit=providers.Factory(EditQuestionHandler, start_work, posting),
             select=providers.Factory(SelectVersionHandler, start_work, clock),
             give_feedback=providers.Factory(GiveFeedbackHandler, start_work, clock, limits),
             take_feedback_back=providers.Factory(TakeFeedbackBackHandler, start_work, clock),
@@ -305,7 +306,7 @@ class Container(containers.DeclarativeContainer):
             generate=generate,
             cancel=cancel,
             abandon=providers.Factory(AbandonReplyHandler, start_work, cancel),
-            regenerate=providers.Factory(RegenerateReplyHandler, start_work, ids, clock, limits),
+            regenerate=providers.Factory(RegenerateReplyHandler, start_work, posting),
             watch=watch,
             sweep=providers.Factory(SweepReplies, live_replies, queue, clock),
             reap=providers.Factory(ReapReplies, live_replies, ending, generate.provided.writes, clock),
@@ -313,7 +314,7 @@ class Container(containers.DeclarativeContainer):
         sessions=providers.Factory(
             SessionCommands,
             open=providers.Factory(OpenSessionHandler, start_work, ids, clock, agents, limits, lifetime),
-            ask=providers.Factory(AskInSessionHandler, start_work, posting, ids, clock, agents, limits, lifetime),
+            ask=providers.Factory(AskInSessionHandler, start_work, posting, lifetime),
             touch=providers.Factory(TouchSessionHandler, start_work, clock, lifetime),
             change_context=providers.Factory(ChangeContextHandler, start_work, clock, limits, lifetime),
             reset=reset_session,

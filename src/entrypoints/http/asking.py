@@ -10,7 +10,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from application.conversations.asking import OnConflict
+from application.conversations.posting import OnConflict
 from application.facade import Application
 from application.ports.persistence import Document, Once
 from application.ports.queries import MessagePage

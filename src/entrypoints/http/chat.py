@@ -9,7 +9,7 @@ from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
-from application.conversations.asking import OnConflict
+from application.conversations.posting import OnConflict
 from application.documents import asked_document
 from application.facade import Application
 from application.ports.persistence import Document, Once

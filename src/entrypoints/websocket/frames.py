@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from marshmallow import Schema, ValidationError, fields, validate
 
-from application.conversations.asking import OnConflict
+from application.conversations.posting import OnConflict
 from domain.errors import Invalid, ParleyError
 from entrypoints.http.schemas import Request
 
