@@ -157,6 +157,7 @@ def _used(used: Used) -> Used:
     visitor.http.post("/rooms", content=f'{{"name": "{_SAID}', headers=broken)
     visitor.http.get("/rooms", headers={"Authorization": f"Bearer {_SAID}.bad.token", "Cookie": f"parley_user={_SAID}"})
     with chatting(visitor) as chat:
+        assert chat.refused("message", content=_SAID)["error_code"] == "session_required"
         chat.ask("session_init", "session_ready", room_id=room)
         reply = chat.ask("message", "accepted", content=f"On the socket {_SAID}")
         chat.events(str(reply["reply"]["id"]))
@@ -258,6 +259,7 @@ def test_metrics_tell_what_was_done(used: Used) -> None:
         'parley_rate_limits_hit_total{action="analyse_job",principal="visitor"}': 1,
         'parley_errors_total{code="malformed_json"}': 1,
         'parley_errors_total{code="token_invalid"}': 1,
+        'parley_errors_total{code="session_required"}': 1,
         'parley_http_requests_total{method="POST",route="none",status="404"}': 1,
         'parley_open_streams{kind="websocket"}': 0,
         'parley_open_streams{kind="sse"}': 0,

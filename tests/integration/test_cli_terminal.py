@@ -134,7 +134,7 @@ def test_a_full_disk_is_said_in_a_line(settings: Settings) -> None:
             [PARLEY, "rooms", "list"], env=environment(**settings), stdout=full, stderr=subprocess.PIPE, text=True
         )
 
-    assert (done.returncode, done.stderr) == (1, "Error: [Errno 28] No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
 
 
 def test_output_that_is_closed_is_not_missed(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 COUNTERS: dict[str, tuple[str, Sequence[str]]] = {
     "http_requests_total": ("Requests that were answered, streams when they ended.", ("method", "route", "status")),
-    "errors_total": ("Errors that requests were answered with.", ("code",)),
+    "errors_total": ("Errors that requests, and frames of WebSockets, were answered with.", ("code",)),
     "rooms_opened_total": ("New rooms.", ()),
     "conversations_started_total": ("New conversations.", ()),
     "messages_total": ("New messages.", ("role",)),

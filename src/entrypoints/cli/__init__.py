@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         return _NOBODY_READS
     except OSError as error:  # The disk that the output goes to is full; what else can go wrong was told before.
         with suppress(OSError):
-            complain(f"Error: {error}")
+            complain(f"Error: The output cannot be written: {error.strerror}.")
         _let_nobody_read()
         return _REFUSED
     return code

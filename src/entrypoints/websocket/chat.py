@@ -138,6 +138,7 @@ class Chat:
                 with self._turn:
                     self._takes[frame["type"]](frame)
             except ParleyError as refused:
+                self._app.telemetry.metrics.count("errors_total", code=refused.slug)
                 self._connection.send(refusal(refused, frame_id(text)))
 
     def end(self) -> None:
