@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import pytest
 from adapters.sql.backlog import SqlBacklogs
 from adapters.sql.engine import Database, open_database
 from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import StartWork
 from application.ports.telemetry import Backlogs, Waiting
 from domain.jobs import JobKind
 from tests.builders import NOW, a_conversation, a_job, answered, asked
+from tests.contracts.databases import OnPostgres, OnSqlite
 
 
 def after(seconds: float) -> datetime:
@@ -86,18 +85,7 @@ class BacklogsContract:
         assert backlogs.look().outbox.count == 1
 
 
-class TestSqliteBacklogs(BacklogsContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path}/parley.db")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqliteBacklogs(OnSqlite, BacklogsContract):
     @pytest.fixture
     def backlogs(self, database: Database) -> Backlogs:
         return SqlBacklogs(database, now)
@@ -119,11 +107,7 @@ class TestSqliteBacklogs(BacklogsContract):
         database.dispose()
 
 
-class TestPostgresBacklogs(BacklogsContract):
+class TestPostgresBacklogs(OnPostgres, BacklogsContract):
     @pytest.fixture
-    def start_work(self, postgres_database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(postgres_database)
-
-    @pytest.fixture
-    def backlogs(self, postgres_database: Database) -> Backlogs:
-        return SqlBacklogs(postgres_database, now)
+    def backlogs(self, database: Database) -> Backlogs:
+        return SqlBacklogs(database, now)

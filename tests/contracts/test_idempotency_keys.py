@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from adapters.sql.engine import Database, open_database
+from adapters.sql.engine import Database
 from adapters.sql.idempotency import SqlIdempotencyKeys
-from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.idempotency import Idempotency
 from application.ports.persistence import Document, IdempotencyKeys, Once, StartWork
 from domain.errors import Conflict, Invalid
 from tests.builders import ALICE, BOB, NOW, a_room, later
+from tests.contracts.databases import OnPostgres, OnSqlite
 
 
 def once(**given: Any) -> Once:
@@ -147,24 +144,11 @@ class IdempotencyKeysContract:
         assert answers == [({"number": 1}, False), ({"number": 1}, True)]
 
 
-class TestSqliteIdempotencyKeys(IdempotencyKeysContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
+class TestSqliteIdempotencyKeys(OnSqlite, IdempotencyKeysContract):
     @pytest.fixture
     def keys(self, database: Database) -> IdempotencyKeys:
         return SqlIdempotencyKeys(database)
 
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
 
-
-class TestPostgresIdempotencyKeys(TestSqliteIdempotencyKeys):
-    @pytest.fixture
-    def database(self, postgres_database: Database) -> Database:
-        return postgres_database
+class TestPostgresIdempotencyKeys(OnPostgres, TestSqliteIdempotencyKeys):
+    """On PostgreSQL."""

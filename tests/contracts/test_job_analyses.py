@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,9 +12,8 @@ import pytest
 from adapters.parsing.parser import SafeParser
 from adapters.skills.rules import RuleSkills
 from adapters.skills.vocabulary import vocabulary
-from adapters.sql.engine import Database, open_database
+from adapters.sql.engine import Database
 from adapters.sql.job_analyses import SqlJobAnalysisReader
-from adapters.sql.schema import Schema
 from adapters.words import terms_of
 from application.job_analyses.analysing import AnalyseJob
 from application.job_analyses.commands import (
@@ -40,6 +37,7 @@ from domain.jobs import JobKind
 from domain.knowledge import Visibility
 from domain.limits import Limits
 from tests.builders import ADMIN, ALICE, BOB, NOW, a_job_analysis, later
+from tests.contracts.databases import OnPostgres, OnSqlite
 from tests.library import Library
 
 _VISITOR = Principal(PrincipalKind.VISITOR, str(UUID(int=1)))
@@ -309,16 +307,9 @@ class JobAnalysesContract:
             assert work.jobs.get(waiting.job_id).owner == ALICE.key
 
 
-class TestJobAnalysesOnSqlite(JobAnalysesContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path}/parley.db")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
+class TestJobAnalysesOnSqlite(OnSqlite, JobAnalysesContract):
+    """On SQLite."""
 
 
-class TestJobAnalysesOnPostgres(JobAnalysesContract):
-    @pytest.fixture
-    def database(self, postgres_database: Database) -> Database:
-        return postgres_database
+class TestJobAnalysesOnPostgres(OnPostgres, JobAnalysesContract):
+    """On PostgreSQL."""

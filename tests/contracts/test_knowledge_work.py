@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from adapters.sql.engine import Database, open_database
+from adapters.sql.engine import Database
 from adapters.sql.knowledge_reader import SqlKnowledgeReader
-from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.knowledge import KnowledgeReader
 from application.ports.persistence import ConcurrentChange, StartWork
 from application.ports.queries import Page
@@ -21,6 +17,7 @@ from domain.identity import SYSTEM, Principal
 from domain.jobs import LEASE, Job, JobKind
 from domain.knowledge import Document, Project, Visibility
 from tests.builders import ADMIN, ALICE, BOB, NOW, a_deletion, a_document, a_job, a_project, later
+from tests.contracts.databases import OnPostgres, OnSqlite
 
 BY_NAME = Page(sort_by="name", descending=False)
 
@@ -380,24 +377,13 @@ class KnowledgeWorkContract:
         assert reader.scope(ALICE.key, project_id=None, keys=None).key != before.key
 
 
-class TestSqlite(KnowledgeWorkContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'knowledge.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqlite(OnSqlite, KnowledgeWorkContract):
     @pytest.fixture
     def reader(self, database: Database) -> KnowledgeReader:
         return SqlKnowledgeReader(database)
 
 
-class TestPostgres(KnowledgeWorkContract):
+class TestPostgres(OnPostgres, KnowledgeWorkContract):
     def test_a_job_that_somebody_is_claiming_is_passed_over(self, start_work: StartWork) -> None:
         first, second = a_job(), a_job(now=later(1))
         with start_work() as work:
@@ -411,12 +397,8 @@ class TestPostgres(KnowledgeWorkContract):
         assert [job.id for job in taken if job is not None] == [first.id, second.id]
 
     @pytest.fixture
-    def start_work(self, postgres_database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(postgres_database)
-
-    @pytest.fixture
-    def reader(self, postgres_database: Database) -> KnowledgeReader:
-        return SqlKnowledgeReader(postgres_database)
+    def reader(self, database: Database) -> KnowledgeReader:
+        return SqlKnowledgeReader(database)
 
 
 def _kept(start_work: StartWork, project: Project) -> Project:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,10 +10,8 @@ import orjson
 import pytest
 
 from adapters.in_process.runtime import new_id
-from adapters.sql.engine import Database, open_database
+from adapters.sql.engine import Database
 from adapters.sql.knowledge_operations import SqlOperatorReader
-from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.documents import conversation_document, message_document, room_document, session_document
 from application.ports.operations import OperatorReader
 from application.ports.persistence import StartWork
@@ -41,6 +37,7 @@ from tests.builders import (
     asked,
     later,
 )
+from tests.contracts.databases import OnPostgres, OnSqlite
 
 PAGE = Page(sort_by="created_at")
 
@@ -392,24 +389,11 @@ class OperatorReaderContract:
         assert found["outbox"]["oldest"] is not None
 
 
-class TestSqlite(OperatorReaderContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqlite(OnSqlite, OperatorReaderContract):
     @pytest.fixture
     def reader(self, database: Database) -> OperatorReader:
         return SqlOperatorReader(database, lambda: NOW)
 
 
-class TestPostgres(TestSqlite):
-    @pytest.fixture
-    def database(self, postgres_database: Database) -> Database:
-        return postgres_database
+class TestPostgres(OnPostgres, TestSqlite):
+    """On PostgreSQL."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +15,6 @@ from sqlalchemy import text
 from adapters.sql.engine import Database, open_database
 from adapters.sql.passage_index import SqlPassageIndex
 from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.knowledge import Found, PassageIndex, Scope
 from application.ports.parsing import Piece
 from application.ports.persistence import StartWork
@@ -23,6 +22,7 @@ from domain.deletions import Subject
 from domain.identity import SYSTEM
 from domain.knowledge import Document, Project
 from tests.builders import NOW, a_deletion, a_document, a_project
+from tests.contracts.databases import OnPostgres, OnSqlite
 
 _SPACE = "a-model"
 
@@ -295,18 +295,7 @@ class PassagesContract:
         assert index.ping().startswith("2 passages, full text; 1 with vectors, ")
 
 
-class TestSqlite(PassagesContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqlite(OnSqlite, PassagesContract):
     @pytest.fixture
     def index(self, database: Database) -> PassageIndex:
         return SqlPassageIndex(database)
@@ -356,21 +345,17 @@ class TestSqlite(PassagesContract):
         assert min(map(int, turns.values())) >= 5
 
 
-class TestPostgres(PassagesContract):
+class TestPostgres(OnPostgres, PassagesContract):
     @pytest.fixture
-    def start_work(self, postgres_database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(postgres_database)
-
-    @pytest.fixture
-    def index(self, postgres_database: Database) -> PassageIndex:
-        return SqlPassageIndex(postgres_database)
+    def index(self, database: Database) -> PassageIndex:
+        return SqlPassageIndex(database)
 
     def test_without_the_extension_passages_are_found_by_their_words(
-        self, start_work: StartWork, project: Project, postgres_database: Database
+        self, start_work: StartWork, project: Project, database: Database
     ) -> None:
-        with postgres_database.at_once() as connection:
+        with database.at_once() as connection:
             connection.execute(text("DROP EXTENSION vector"))
-        index = SqlPassageIndex(postgres_database)
+        index = SqlPassageIndex(database)
         _added(start_work, project, [Piece(heading="", text="wolf")], vectors=[[1.0, 0.0]])
 
         assert [one.text for one in _found(index, project, "wolf")] == ["wolf"]
@@ -379,33 +364,33 @@ class TestPostgres(PassagesContract):
         assert index.ping() == "1 passages, full text (this postgresql compares no vectors)"
 
     def test_an_extension_that_is_dropped_in_between_fails_no_search(
-        self, start_work: StartWork, project: Project, index: PassageIndex, postgres_database: Database
+        self, start_work: StartWork, project: Project, index: PassageIndex, database: Database
     ) -> None:
         _added(start_work, project, [Piece(heading="", text="wolf")], vectors=[[1.0, 0.0]])
         assert len(index.nearest([1.0, 0.0], _SPACE, _scope(project), limit=9)) == 1
-        with postgres_database.at_once() as connection:
+        with database.at_once() as connection:
             connection.execute(text("DROP EXTENSION vector"))
 
         assert list(index.nearest([1.0, 0.0], _SPACE, _scope(project), limit=9)) == []
         assert not index.compares_vectors
 
-    def test_upgrading_takes_the_extension_in_again(self, postgres_database: Database) -> None:
-        with postgres_database.at_once() as connection:
+    def test_upgrading_takes_the_extension_in_again(self, database: Database) -> None:
+        with database.at_once() as connection:
             connection.execute(text("DROP EXTENSION vector"))
 
-        Schema(postgres_database).upgrade()
+        Schema(database).upgrade()
 
-        assert SqlPassageIndex(postgres_database).compares_vectors
+        assert SqlPassageIndex(database).compares_vectors
 
     def test_an_extension_that_we_may_not_take_in_is_no_obstacle(
-        self, postgres_database: Database, caplog: pytest.LogCaptureFixture
+        self, database: Database, caplog: pytest.LogCaptureFixture
     ) -> None:
         role = f"reader_{uuid4().hex[:12]}"
-        with postgres_database.at_once() as connection:
+        with database.at_once() as connection:
             connection.execute(text("DROP EXTENSION vector"))
             connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'secret' IN ROLE pg_read_all_data"))
         try:
-            url = postgres_database.url.set(drivername="postgresql", username=role, password="secret")
+            url = database.url.set(drivername="postgresql", username=role, password="secret")
             restricted = open_database(url.render_as_string(hide_password=False))
             Schema(restricted).upgrade()
 
@@ -413,7 +398,7 @@ class TestPostgres(PassagesContract):
             assert "without pgvector, passages are found by their words alone: permission denied" in caplog.text
             restricted.dispose()
         finally:
-            with postgres_database.at_once() as connection:
+            with database.at_once() as connection:
                 connection.execute(text(f"DROP ROLE {role}"))
 
 

@@ -8,21 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import methodcaller
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
 
-from adapters.mongo.read_models import MongoReadModels
 from adapters.mongo.reader import MongoReader
 from adapters.mongo.server import MongoServer
-from adapters.sql.engine import Database, open_database
+from adapters.sql.engine import Database
 from adapters.sql.reader import SqlReader
-from adapters.sql.schema import Schema
-from adapters.sql.snapshots import SqlSnapshots
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.branching import EditQuestion, EditQuestionHandler, SelectVersion, SelectVersionHandler
 from application.conversations.feedback import (
     GiveFeedback,
@@ -33,16 +28,14 @@ from application.conversations.feedback import (
 from application.conversations.posting import taken_ahead
 from application.documents import conversation_document, message_document, room_document
 from application.ports.persistence import Document, StartWork
-from application.ports.projections import Model
 from application.ports.queries import MessagePage, Page, Reader
-from application.projections import Projector
 from domain.deletions import Subject
 from domain.errors import Forbidden, NotFound, ParleyError
 from domain.identity import SYSTEM, Principal
 from domain.limits import Limits
 from domain.messages import Rating
 from tests.builders import ADMIN, ALICE, BOB, a_conversation, a_deletion, a_posting, a_room, asked, completed, later
-from tests.servers import a_mongo_database
+from tests.contracts.databases import OnMongo, OnPostgres, OnSqlite
 
 BY_NAME = Page(sort_by="name", descending=False)
 BY_TITLE = Page(sort_by="title", descending=False)
@@ -902,55 +895,19 @@ class ReaderContract:
             story.talk(story.conversation(), text, "Ok", minute=minute + 1)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-    Schema(database).upgrade()
-    yield database
-    database.dispose()
-
-
-class TestSqliteReader(ReaderContract):
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqliteReader(OnSqlite, ReaderContract):
     @pytest.fixture
     def reader(self, database: Database) -> Reader:
         return SqlReader(database)
 
 
-class TestPostgresReader(ReaderContract):
+class TestPostgresReader(OnPostgres, ReaderContract):
     @pytest.fixture
-    def start_work(self, postgres_database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(postgres_database)
-
-    @pytest.fixture
-    def reader(self, postgres_database: Database) -> Reader:
-        return SqlReader(postgres_database)
+    def reader(self, database: Database) -> Reader:
+        return SqlReader(database)
 
 
-@pytest.fixture(scope="module")
-def prepared() -> Iterator[MongoServer]:
-    with a_mongo_database() as url:
-        server = MongoServer(url)
-        MongoReadModels(server).prepare()
-        yield server
-        server.close()
-
-
-class TestMongoReader(ReaderContract):
-    @pytest.fixture
-    def server(self, prepared: MongoServer) -> Iterator[MongoServer]:
-        yield prepared
-        for model in Model:
-            prepared.database[model.value].delete_many({})
-
-    @pytest.fixture
-    def start_work(self, database: Database, server: MongoServer) -> StartWork:
-        projector = Projector(SqlSnapshots(database), MongoReadModels(server))
-        return lambda: SqlUnitOfWork(database, projector)
-
+class TestMongoReader(OnMongo, ReaderContract):
     @pytest.fixture
     def reader(self, database: Database, server: MongoServer) -> Reader:
         return MongoReader(server, SqlReader(database).reply)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
 from adapters.in_process.runtime import new_id
-from adapters.sql.engine import Database, open_database
-from adapters.sql.schema import Schema
+from adapters.sql.engine import Database
 from adapters.sql.sessions import SqlSessionReader
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import StartWork
 from application.ports.queries import Page, SessionReader
 from application.sessions.commands import CloseExpiredSessions, OpenSession, OpenSessionHandler
@@ -29,6 +25,7 @@ from domain.identity import Principal, PrincipalKind
 from domain.limits import Limits
 from domain.sessions import CloseReason, Lifetime, Session
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_room, a_session, answered, asked, later
+from tests.contracts.databases import OnPostgres, OnSqlite
 from tests.waiting import eventually
 
 _VISITOR = Principal(PrincipalKind.VISITOR, str(UUID(int=1)))
@@ -220,28 +217,13 @@ class SessionsContract:
                 claim(ClaimVisitor(principal=principal, visitor=visitor))
 
 
-class TestSqliteSessions(SessionsContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqliteSessions(OnSqlite, SessionsContract):
     @pytest.fixture
     def reader(self, database: Database, clock: Clock) -> SessionReader:
         return SqlSessionReader(database, clock)
 
 
-class TestPostgresSessions(TestSqliteSessions):
-    @pytest.fixture
-    def database(self, postgres_database: Database) -> Database:
-        return postgres_database
-
+class TestPostgresSessions(OnPostgres, TestSqliteSessions):
     def test_a_claim_and_whoever_has_an_old_session_do_not_wait_for_each_other(
         self, start_work: StartWork, database: Database
     ) -> None:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.mongo.read_models import MongoReadModels
 from adapters.mongo.server import MongoServer
 from adapters.mongo.statistics import MongoHistoryStatistics
-from adapters.sql.engine import Database, open_database
+from adapters.sql.engine import Database
 from adapters.sql.history_statistics import SqlHistoryStatistics
-from adapters.sql.schema import Schema
-from adapters.sql.snapshots import SqlSnapshots
 from adapters.sql.statistics import SqlStatistics
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.posting import taken_ahead
 from application.ports.persistence import StartWork
-from application.ports.projections import Model, ReadModelsUnavailable
+from application.ports.projections import ReadModelsUnavailable
 from application.ports.statistics import (
     BUSIEST,
     COST_UNIT,
@@ -38,7 +33,6 @@ from application.ports.statistics import (
     Statistics,
     Written,
 )
-from application.projections import Projector
 from application.statistics.reading import DegradingStatistics
 from domain.deletions import Deletion, Subject
 from domain.identity import SYSTEM, Principal, PrincipalKind
@@ -48,8 +42,8 @@ from domain.limits import Limits
 from domain.messages import Rating
 from domain.replies import Outcome, ReplyStatus
 from tests.builders import ALICE, BOB, NOW, a_deletion, asked
+from tests.contracts.databases import OnMongo, OnPostgres, OnSqlite
 from tests.contracts.test_reader import Story
-from tests.servers import a_mongo_database
 
 DAY = 24 * 60
 NOON, DAY_BEFORE, FIRST_DAY = 0, -DAY, -2 * DAY
@@ -669,75 +663,31 @@ def a_document(project: Project, *, size: int, minute: float) -> Document:
     )
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-    Schema(database).upgrade()
-    yield database
-    database.dispose()
-
-
-class TestSqliteHistoryStatistics(HistoryStatisticsContract):
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqliteHistoryStatistics(OnSqlite, HistoryStatisticsContract):
     @pytest.fixture
     def counted(self, database: Database) -> HistoryStatistics:
         return SqlHistoryStatistics(database)
 
 
-class TestPostgresHistoryStatistics(HistoryStatisticsContract):
+class TestPostgresHistoryStatistics(OnPostgres, HistoryStatisticsContract):
     @pytest.fixture
-    def start_work(self, postgres_database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(postgres_database)
-
-    @pytest.fixture
-    def counted(self, postgres_database: Database) -> HistoryStatistics:
-        return SqlHistoryStatistics(postgres_database)
+    def counted(self, database: Database) -> HistoryStatistics:
+        return SqlHistoryStatistics(database)
 
 
-class TestSqliteStatistics(StatisticsContract):
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqliteStatistics(OnSqlite, StatisticsContract):
     @pytest.fixture
     def statistics(self, database: Database) -> Statistics:
         return SqlStatistics(database)
 
 
-class TestPostgresStatistics(StatisticsContract):
+class TestPostgresStatistics(OnPostgres, StatisticsContract):
     @pytest.fixture
-    def start_work(self, postgres_database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(postgres_database)
-
-    @pytest.fixture
-    def statistics(self, postgres_database: Database) -> Statistics:
-        return SqlStatistics(postgres_database)
+    def statistics(self, database: Database) -> Statistics:
+        return SqlStatistics(database)
 
 
-@pytest.fixture(scope="module")
-def prepared() -> Iterator[MongoServer]:
-    with a_mongo_database() as url:
-        server = MongoServer(url)
-        MongoReadModels(server).prepare()
-        yield server
-        server.close()
-
-
-class TestMongoHistoryStatistics(HistoryStatisticsContract):
-    @pytest.fixture
-    def server(self, prepared: MongoServer) -> Iterator[MongoServer]:
-        yield prepared
-        for model in Model:
-            prepared.database[model.value].delete_many({})
-
-    @pytest.fixture
-    def start_work(self, database: Database, server: MongoServer) -> StartWork:
-        projector = Projector(SqlSnapshots(database), MongoReadModels(server))
-        return lambda: SqlUnitOfWork(database, projector)
-
+class TestMongoHistoryStatistics(OnMongo, HistoryStatisticsContract):
     @pytest.fixture
     def counted(self, server: MongoServer, start_work: StartWork) -> HistoryStatistics:
         return MongoHistoryStatistics(server)
@@ -757,7 +707,7 @@ class TestMongoHistoryStatistics(HistoryStatisticsContract):
                 assert in_any_order(counted.feedback(scope)) == in_any_order(other.feedback(scope))
 
 
-class TestDegradingStatistics:
+class TestDegradingStatistics(OnSqlite):
     @pytest.fixture
     def preferred(self, postgres_database: Database) -> HistoryStatistics:
         Telling(lambda: SqlUnitOfWork(postgres_database)).room(minute=NOON)

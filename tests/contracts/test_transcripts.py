@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from adapters.sql.engine import Database, open_database
-from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import StartWork
 from domain.messages import Message
 from domain.replies import Reply, ReplyStatus
 from tests.builders import ALICE, BOB, NOW, a_conversation, answered, asked, later
+from tests.contracts.databases import OnPostgres, OnSqlite
 
 _DIGEST = "d" * 64
 
@@ -77,23 +72,12 @@ class TranscriptsContract:
             assert [each.reply_id for each in work.transcripts.asked(BOB.key, _DIGEST, limit=10)] == [reply.id]
 
 
-class TestSqliteTranscripts(TranscriptsContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
+class TestSqliteTranscripts(OnSqlite, TranscriptsContract):
+    """On SQLite."""
 
 
-class TestPostgresTranscripts(TestSqliteTranscripts):
-    @pytest.fixture
-    def database(self, postgres_database: Database) -> Database:
-        return postgres_database
+class TestPostgresTranscripts(OnPostgres, TestSqliteTranscripts):
+    """On PostgreSQL."""
 
 
 def note(start_work: StartWork, *, text: str = "", minutes: float = 0, digest: str | None = _DIGEST) -> Reply:

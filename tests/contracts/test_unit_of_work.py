@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,8 +13,6 @@ import pytest
 from adapters.sql.engine import Database, open_database
 from adapters.sql.live_replies import SqlLiveReplies
 from adapters.sql.outbox import SqlOutbox
-from adapters.sql.schema import Schema
-from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.conversations.adding import AddMessages, AddMessagesHandler
 from application.conversations.commands import StartConversation, StartConversationHandler
 from application.ports.persistence import Checkpoint, LiveReplies, Saved, StartWork, StorageUnavailable, UnitOfWork
@@ -28,6 +25,7 @@ from domain.limits import Limits
 from domain.messages import Message, NewMessage, Role
 from domain.replies import LEASE, Reply
 from tests.builders import ALICE, BOB, NOW, a_conversation, a_deletion, a_posting, a_room, answered, asked, later
+from tests.contracts.databases import OnPostgres, OnSqlite
 from tests.tree import Tree
 from tests.waiting import eventually
 
@@ -436,18 +434,7 @@ class UnitOfWorkContract:
         assert refused == ["Limited"] * 3
 
 
-class TestSqliteUnitOfWork(UnitOfWorkContract):
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
-        database = open_database(f"sqlite:///{tmp_path / 'parley.db'}")
-        Schema(database).upgrade()
-        yield database
-        database.dispose()
-
-    @pytest.fixture
-    def start_work(self, database: Database) -> StartWork:
-        return lambda: SqlUnitOfWork(database)
-
+class TestSqliteUnitOfWork(OnSqlite, UnitOfWorkContract):
     @pytest.fixture
     def outbox(self, database: Database) -> Outbox:
         return SqlOutbox(database, grace=timedelta())
@@ -457,11 +444,7 @@ class TestSqliteUnitOfWork(UnitOfWorkContract):
         return SqlLiveReplies(database)
 
 
-class TestPostgresUnitOfWork(TestSqliteUnitOfWork):
-    @pytest.fixture
-    def database(self, postgres_database: Database) -> Database:
-        return postgres_database
-
+class TestPostgresUnitOfWork(OnPostgres, TestSqliteUnitOfWork):
     def test_a_reply_that_somebody_is_changing_keeps_no_other_waiting(
         self, start_work: StartWork, live: LiveReplies
     ) -> None:
