@@ -358,8 +358,7 @@ class Conversation(Recorder):
         if self.live_reply_id is not None:
             raise Conflict(
                 "reply_in_progress",
-                "A reply is being written in this conversation. Wait for it, stop it, "
-                'or ask with "on_conflict": "interrupt".',
+                "A reply is being written in this conversation. Wait for it, or stop it.",
                 reply_id=str(self.live_reply_id),
             )
 

@@ -55,4 +55,4 @@ class Principal:
 
 
 SYSTEM = Principal(PrincipalKind.USER, "parley", frozenset({ADMIN}))
-"""Parley itself, where a worker or an operator acts on everybody's things."""
+"""Parley itself, where a worker or an operator acts on everybody's things; no token speaks for it."""

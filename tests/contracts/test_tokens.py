@@ -128,6 +128,16 @@ class TestJwtTokens(TokensContract):
             with pytest.raises(TokenInvalid):
                 tokens.verify(spoilt)
 
+    def test_nobody_speaks_for_parley_itself(self, tokens: Tokens) -> None:
+        with pytest.raises(TokenInvalid, match="'parley'"):
+            tokens.verify(jwt.encode(claims(sub="parley"), _HOST, "HS256"))
+        with pytest.raises(TokenInvalid, match="'parley'"):
+            tokens.verify(jwt.encode(claims(iss="parley", kind="user", sub="parley"), _OWN, "HS256"))
+        with pytest.raises(TokenInvalid, match="'parley'"):
+            tokens.issue(Principal(PrincipalKind.USER, "parley"), timedelta(hours=1))
+        visitor = Principal(PrincipalKind.VISITOR, "parley")
+        assert tokens.verify(tokens.issue(visitor, timedelta(hours=1))[0]).principal == visitor
+
     def test_without_a_secret_of_its_own_the_host_uses_parleys(self, clock: Clock) -> None:
         token = jwt.encode(claims(), _OWN, "HS256")
 

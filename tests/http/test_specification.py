@@ -123,6 +123,13 @@ def test_every_refusal_names_its_codes_which_have_its_status(
             assert wrong == {}, name
 
 
+def test_a_chat_completion_tells_how_its_model_fails(document: dict[str, Any], operations: list[Operation]) -> None:
+    responses = dict(operations)["POST /v1/chat/completions"]["responses"]
+
+    assert {"model_failed", "model_refused"} <= set(resolved(document, responses["502"])["x-error-codes"])
+    assert resolved(document, responses["504"])["x-error-codes"] == ["model_timeout"]
+
+
 def test_what_is_asked_with_a_token_says_so(document: dict[str, Any], operations: list[Operation]) -> None:
     public = sorted(name for name, operation in operations if operation.get("security") == [])
 

@@ -728,10 +728,12 @@ def test_what_was_purged_comes_back_under_another_id(source: Exports, empty: Exp
     for _ in range(2):
         there = [UUID(record["id"]) for record in of_type(empty.records(), "conversation")]
         purge(empty, there or [conversation_id])
-        empty.take_in(file)
+        taken = empty.take_in(file)
+        assert taken.notes == ["Something was purged here: it comes back under another id."]
         again = empty.take_in(file)
 
         assert not again.added
+        assert not again.notes
         (back,) = [UUID(record["id"]) for record in of_type(empty.records(), "conversation")]
         assert back not in (conversation_id, *there)
         assert said(empty, back) == tree.contents

@@ -172,7 +172,9 @@ def test_a_reply_that_said_nothing_is_queued_again_and_dispatched(world: World) 
     assert world.stored(reply)["status"] == "completed"
 
 
-def test_what_was_emitted_but_not_checkpointed_is_kept_and_not_said_again(world: World) -> None:
+def test_what_was_emitted_but_not_checkpointed_is_kept_and_not_said_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     reply = world.ask()
     done = world.generate(reply)
     world.model.say("Emitted")
@@ -185,6 +187,7 @@ def test_what_was_emitted_but_not_checkpointed_is_kept_and_not_said_again(world:
 
     assert reaped == [(reply, ReplyStatus.INTERRUPTED)]
     assert world.stored(reply)["message"]["content"] == "Emitted"
+    assert _endings(caplog) == [(str(reply), "WARNING", "interrupted")]
     world.model.finish()
     eventually(done)
 
@@ -350,7 +353,9 @@ def test_a_model_that_fails_before_it_said_anything_is_replaced_by_the_fallback(
     assert stored["metadata"]["fallback"]["code"] == "model_unreachable"
 
 
-def test_a_model_that_fails_in_the_middle_keeps_its_text_and_is_not_replaced(world: World) -> None:
+def test_a_model_that_fails_in_the_middle_keeps_its_text_and_is_not_replaced(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     reply = world.ask()
     world.model.say("Half a")
     world.model.fail("model_broke_off")
@@ -360,6 +365,7 @@ def test_a_model_that_fails_in_the_middle_keeps_its_text_and_is_not_replaced(wor
     assert world.stored(reply)["status"] == "failed"
     assert world.stored(reply)["error"] == {"code": "model_broke_off", "message": "as scripted"}
     assert world.stored(reply)["text"] == "Half a"
+    assert _endings(caplog) == [(str(reply), "WARNING", "model_broke_off")]
 
 
 def test_an_answer_comes_back_when_its_new_version_says_nothing(world: World) -> None:
@@ -427,6 +433,12 @@ def test_every_event_of_the_outbox_is_delivered_and_forgotten(world: World) -> N
     world.app.relay()
 
     assert outbox.age() == timedelta()
+
+
+def _endings(caplog: pytest.LogCaptureFixture) -> list[tuple[object, ...]]:
+    """What the log says of how replies ended: the reply, the level, and the code of its error."""
+    told = [vars(line) for line in caplog.records if line.name == "application.replies.ending"]
+    return [(line["reply_id"], line["levelname"], line.get("error_code")) for line in told]
 
 
 def test_the_pace_follows_the_design() -> None:

@@ -15,7 +15,7 @@ import jwt as pyjwt
 from adapters.jwt.keys import BY_PUBLIC_KEY, BY_SECRET, KeySet, kid_of, own_keys, shared_keys
 from application.ports.runtime import Now, VerifiedToken
 from domain.errors import TokenExpired, TokenInvalid
-from domain.identity import Principal, PrincipalKind
+from domain.identity import SYSTEM, Principal, PrincipalKind
 
 ISSUER = "parley"
 """The `iss` of the tokens that Parley issues, and of no others."""
@@ -108,6 +108,7 @@ class JwtTokens:
         self._verified = lru_cache(maxsize=4096)(self._verify)
 
     def issue(self, principal: Principal, lifetime: timedelta) -> tuple[str, datetime]:
+        _require_somebody(principal)
         expires_at = self._now().replace(microsecond=0) + lifetime
         claims = {
             "iss": ISSUER,
@@ -150,10 +151,11 @@ class JwtTokens:
         self._check_times(claims)
         expires_at = datetime.fromtimestamp(_time(claims, "exp"), UTC)
         if claimed.ours:
-            return VerifiedToken(_principal_of_ours(claims), expires_at)
+            return VerifiedToken(_require_somebody(_principal_of_ours(claims)), expires_at)
         self._check_for_whom(claims)
         roles = _roles(_at(claims, self._host.roles_claim), self._host.roles_claim)
-        return VerifiedToken(Principal(PrincipalKind.USER, _subject(claims), roles), expires_at)
+        user = Principal(PrincipalKind.USER, _subject(claims), roles)
+        return VerifiedToken(_require_somebody(user), expires_at)
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         latest = self._now().timestamp() + self._leeway
@@ -219,6 +221,13 @@ def _subject(claims: Mapping[str, Any]) -> str:
     if not isinstance(subject, str) or not 1 <= len(subject) <= 200 or not subject.isprintable():
         raise TokenInvalid("The token's 'sub' must be a string of 1 to 200 printable characters.")
     return subject
+
+
+def _require_somebody(principal: Principal) -> Principal:
+    """The same; raises TokenInvalid for Parley itself, whose projects answer everybody."""
+    if principal.key == SYSTEM.key:
+        raise TokenInvalid(f"The token's 'sub' must not be {SYSTEM.id!r}: that is Parley itself.")
+    return principal
 
 
 def _at(claims: Mapping[str, Any], path: str) -> object:

@@ -94,6 +94,8 @@ class Places:
                     return known, True
             if thing not in taken and thing not in self.past.purged:
                 return thing, False
+            if thing in self.past.purged:
+                self.note("Something was purged here: it comes back under another id.")
         self.ids[thing] = other
         return other, False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from domain.errors import LeaseLost
 from domain.identity import SYSTEM, Principal
 from domain.messages import Message
 from domain.replies import Outcome, Reply, ReplyStatus
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class ReplyEnding:
             if intent is not None and reply.parent_id is not None:
                 conversation.note_intent(work.messages.get(reply.parent_id), intent.document, self.now())
             work.commit()
+        _log(message)
         return self._tell(message, epoch=epoch, seq=final_seq)
 
     def _tell(self, message: Message, *, epoch: int, seq: int) -> Message:
@@ -89,6 +93,15 @@ class ReplyEnding:
             return next_seq, self.log.read(reply.id, after=-1)
         except LogUnavailable:
             return reply.seq_ceiling, ()
+
+
+def _log(message: Message) -> None:
+    """A line on how a reply has ended; the reaper's would not be bound to its ids otherwise."""
+    is_well = message.status in (ReplyStatus.COMPLETED, ReplyStatus.CANCELLED)
+    told = {"reply_id": str(message.id), "conversation_id": str(message.conversation_id)}
+    if message.error is not None:
+        told["error_code"] = message.error["code"]
+    log.log(logging.INFO if is_well else logging.WARNING, "reply %s: %s", message.id, message.status, extra=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

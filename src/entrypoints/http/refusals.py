@@ -67,6 +67,13 @@ REFUSALS = {
     "too_many_live_replies": Refusal(429, "As many replies as one may have are being written."),
     "too_many_sockets": Refusal(429, "As many WebSockets as one may have are open."),
     "internal_error": Refusal(500, "Something went wrong on our side; the log tells of it by its request id."),
+    "model_unreachable": Refusal(502, "The model's server cannot be reached."),
+    "model_overloaded": Refusal(502, "The model takes no more requests at the moment."),
+    "model_refused": Refusal(502, "The model's server refuses Parley's requests."),
+    "model_failed": Refusal(502, "The model failed."),
+    "model_broke_off": Refusal(502, "The model's answer broke off."),
+    "interrupted": Refusal(503, "The process that wrote the reply has ended: ask again."),
+    "model_timeout": Refusal(504, "The model did not answer in time."),
     "storage_unavailable": Refusal(503, "The database does not answer."),
     "concurrent_change": Refusal(503, "Others changed the same too often: try again."),
     "keys_unavailable": Refusal(503, "The token cannot be verified at the moment."),
@@ -81,6 +88,9 @@ REFUSALS = {
     "not_ready": Refusal(503, "A part without which nothing can be answered is away."),
 }
 """By code. Kinds of things that are not found have codes of their own."""
+
+MODEL_FAILURES = (*(code for code, refusal in REFUSALS.items() if refusal.status in (502, 504)), "interrupted")
+"""How a reply fails, where an answer of HTTP tells of it."""
 
 EMBEDDING = tuple(code for code in REFUSALS if code.startswith("embeddings_") and code != "embeddings_off")
 """How asking for embeddings fails."""

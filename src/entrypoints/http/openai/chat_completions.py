@@ -30,7 +30,7 @@ from entrypoints.http.openai.completions import ChatCompletionOut, Completion, f
 from entrypoints.http.openai.requests import ChatCompletionBody
 from entrypoints.http.openai.talk import Talk
 from entrypoints.http.openai.wire import STREAM, agent_named, answer, error_document, event, is_retry, undressed
-from entrypoints.http.refusals import refuses
+from entrypoints.http.refusals import MODEL_FAILURES, refuses
 from entrypoints.http.streaming import STREAM_HEADERS, beating, is_gone
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ def blueprint(app: Application) -> Blueprint:
         "project_gone",
         "rate_limited",
         "too_many_live_replies",
+        *MODEL_FAILURES,
     )
     @routes.arguments(ChatCompletionBody())
     @routes.response(200, ChatCompletionOut())
