@@ -85,11 +85,12 @@ def test_a_cleared_history_is_gone_from_sight_and_can_be_restored(visitor: Clien
     again = visitor.data("POST", "/chat/clear/")
     anew = visitor.data("POST", "/chat/", {"question": "Afresh"})
 
-    assert (cleared, empty["items"], again) == ({"cleared": 2}, [], {"cleared": 0})
+    assert cleared == {"cleared": 2, "conversation_id": chat["conversation_id"]}
+    assert (empty["items"], again) == ([], {"cleared": 0, "conversation_id": None})
     assert anew["conversation_id"] != chat["conversation_id"]
     history = visitor.data("GET", "/chat/history/")["items"]
     assert [message["content"] for message in history] == ["Afresh", "Echo: Afresh"]
-    restored = visitor.data("POST", f"/conversations/{chat['conversation_id']}/restore")
+    restored = visitor.data("POST", f"/conversations/{cleared['conversation_id']}/restore")
     assert restored["message_count"] == 2
 
 

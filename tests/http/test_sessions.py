@@ -184,7 +184,7 @@ def test_clearing_the_history_tells_memory_and_store_apart(visitor: Client, mode
     cleared = visitor.data("DELETE", f"/sessions/{session}/history", params={"scope": scope})
     visitor.data("POST", f"/sessions/{session}/messages?wait=30", {"content": f"And now? ({session})"})
 
-    assert cleared == {"cleared": 2}
+    assert cleared == {"cleared": 2, "conversation_id": None if scope == "memory" else conversation}
     assert "Forget this" not in prompts(model, f"And now? ({session})")
     history = visitor.data("GET", f"/sessions/{session}/history")
     assert history["total"] == (4 if scope == "memory" else 2)

@@ -275,8 +275,16 @@ class ClearHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleared:
+    """How many messages were cleared, and the conversation that was deleted for it, if one was."""
+
+    messages: int = 0
+    conversation_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClearHistoryHandler:
-    """Clears a session's history: how many messages were cleared.
+    """Clears a session's history.
 
     What is stored is deleted softly, with its conversation, which can be restored; the next question begins
     another one. Raises NotFound or Forbidden, or Conflict when what agents remember of a session that is over is to
@@ -287,20 +295,20 @@ class ClearHistoryHandler:
     reset: Callable[[ResetSession], Session]
     delete: DeleteConversationHandler
 
-    def __call__(self, command: ClearHistory) -> int:
+    def __call__(self, command: ClearHistory) -> Cleared:
         with self.start_work() as work:
             session = work.sessions.get(command.session_id, for_=command.principal)
             conversation = conversation_of(work, session, command.principal)
         if conversation is None:
-            return 0
+            return Cleared()
         if command.scope is Scope.MEMORY:
             self.reset(ResetSession(principal=command.principal, session_id=command.session_id))
-            return conversation.message_count
+            return Cleared(conversation.message_count)
         try:
             deletion = self.delete(DeleteConversation(principal=command.principal, conversation_id=conversation.id))
         except NotFound:
-            return 0  # Somebody else has deleted it at this very moment.
-        return deletion.message_count
+            return Cleared()  # Somebody else has deleted it at this very moment.
+        return Cleared(deletion.message_count, conversation.id)
 
 
 @dataclass(frozen=True, slots=True)

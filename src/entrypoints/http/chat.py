@@ -15,7 +15,7 @@ from application.facade import Application
 from application.ports.persistence import Document, Once
 from application.replies.watching import WatchReply
 from application.sessions.asking import AskInSession
-from application.sessions.commands import ClearHistory, OpenSession, Scope
+from application.sessions.commands import Cleared, ClearHistory, OpenSession, Scope
 from domain.errors import Invalid, NotFound, ReplyTimeout
 from domain.limits import Limits
 from domain.replies import ReplyStatus
@@ -39,7 +39,7 @@ from entrypoints.http.schemas import (
     paged,
     text_field,
 )
-from entrypoints.http.sessions import ClearedOut, history_of
+from entrypoints.http.sessions import ClearedOut, cleared_document, history_of
 from entrypoints.http.visitors import VisitorOut, introduced, shown
 
 
@@ -120,9 +120,9 @@ def blueprint(app: Application, limits: Limits, reply_timeout: float) -> Bluepri
         """Clear the history; its conversation is deleted softly, and can be restored."""
         session = app.read_sessions.own(principal())
         if session is None:
-            return data({"cleared": 0})
+            return data(cleared_document(Cleared()))
         clear = ClearHistory(principal=principal(), session_id=session["id"], scope=Scope.STORED)
-        return data({"cleared": app.sessions.clear(clear)})
+        return data(cleared_document(app.sessions.clear(clear)))
 
     return routes
 

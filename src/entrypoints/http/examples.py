@@ -300,7 +300,7 @@ EXAMPLES: dict[str, Any] = {
         "close_reason": None,
     },
     "Stopped": {"reply": _REPLY | {"status": "cancelled", "cancel_requested": True}},
-    "Cleared": {"cleared": 2},
+    "Cleared": {"cleared": 2, "conversation_id": _IDS["conversation"]},
     "ChatBody": {"question": _QUESTION, "context_type": "general"},
     "TimedChatBody": {"question": _QUESTION, "timeout": 10},
     "Chat": {

@@ -17,6 +17,7 @@ from application.ports.persistence import Document, Once
 from application.sessions.asking import AskInSession
 from application.sessions.commands import (
     ChangeContext,
+    Cleared,
     ClearHistory,
     InSession,
     OpenSession,
@@ -125,9 +126,10 @@ class StoppedOut(Schema):
 
 
 class ClearedOut(Schema):
-    """How many messages were cleared."""
+    """How many messages were cleared, and the conversation that was deleted, which can be restored."""
 
     cleared = count_field()
+    conversation_id = fields.UUID(required=True, allow_none=True)
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -231,7 +233,7 @@ def blueprint(app: Application) -> Blueprint:
     def clear_history(query: dict[str, Any], session_id: UUID) -> Response:
         """Clear the history: what the agents remember, or with it what is stored (which can be restored)."""
         clear = ClearHistory(principal=principal(), session_id=session_id, scope=query["scope"])
-        return data({"cleared": app.sessions.clear(clear)})
+        return data(cleared_document(app.sessions.clear(clear)))
 
     @routes.put("/<id:session_id>/rating")
     @routes.arguments(RatingBody())
@@ -242,6 +244,11 @@ def blueprint(app: Application) -> Blueprint:
         return shown(session_id)
 
     return routes
+
+
+def cleared_document(cleared: Cleared) -> Document:
+    """How much was cleared, and what can be restored."""
+    return {"cleared": cleared.messages, "conversation_id": cleared.conversation_id}
 
 
 def history_of(app: Application, session: Document | None, query: dict[str, Any]) -> Document:
