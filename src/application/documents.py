@@ -6,12 +6,13 @@ An entity and a row of its table answer to the same names, so the SQL reader mak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from application.ports.persistence import Document
 from domain.conversations import Conversation
-from domain.deletions import Deletion
+from domain.deletions import Deletion, Subject
 from domain.jobs import LIVE, Job, JobStatus
 from domain.knowledge import Document as KnowledgeDocument
 from domain.knowledge import DocumentStatus, Project
@@ -201,6 +202,19 @@ def deletion_document(deletion: Deletion) -> Document:
         "message_count": deletion.message_count,
         "document_count": deletion.document_count,
         "deleted_at": deletion.deleted_at,
+    }
+
+
+def restorable_document(
+    deletion_id: UUID, subject: Subject, subject_id: UUID, deleted_at: datetime, *, kept: timedelta
+) -> Document:
+    """With what a thing was deleted, and from when on a clean-up removes it for good."""
+    return {
+        "id": deletion_id,
+        "subject": subject,
+        "subject_id": subject_id,
+        "deleted_at": deleted_at,
+        "restorable_until": deleted_at + kept,
     }
 
 

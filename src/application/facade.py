@@ -44,6 +44,7 @@ from application.knowledge.projects import (
 from application.knowledge.retrieval import Retrieval
 from application.knowledge.seeding import SeedDocumentation
 from application.knowledge.syncing import EnsureProjectHandler, PutDocumentHandler, WorkOffDocument
+from application.ports.deleted import DeletedReader
 from application.ports.job_analyses import JobAnalysisReader
 from application.ports.knowledge import KnowledgeReader
 from application.ports.operations import OperatorReader
@@ -256,6 +257,7 @@ class Application:
     read_sessions: SessionReader
     read_knowledge: KnowledgeReader
     read_job_analyses: JobAnalysisReader
+    read_deleted: DeletedReader
     read_all: OperatorReader
     retrieval: Retrieval
     statistics: ReadStatisticsHandler

@@ -102,7 +102,9 @@ _ROUTES: dict[str, list[Route]] = {
     ],
     "conversations.list_conversations GET": [
         own("/api/v1/conversations"),
+        own("/api/v1/conversations?deleted=true"),
         Route("/api/v1/conversations?room_id={room}"),
+        Route("/api/v1/conversations?room_id={room}&deleted=true"),
     ],
     "conversations.list_messages GET": [Route("/api/v1/conversations/{conversation}/messages")],
     "conversations.restore_conversation POST": [Route("/api/v1/conversations/{deleted}/restore")],
@@ -116,7 +118,12 @@ _ROUTES: dict[str, list[Route]] = {
     "documents.delete_document DELETE": [Route("/api/v1/documents/{document}")],
     "documents.get_content GET": [Route("/api/v1/documents/{document}/content")],
     "documents.get_document GET": [Route("/api/v1/documents/{document}")],
-    "documents.list_documents GET": [own("/api/v1/documents"), Route("/api/v1/documents?project_id={project}")],
+    "documents.list_documents GET": [
+        own("/api/v1/documents"),
+        own("/api/v1/documents?deleted=true"),
+        Route("/api/v1/documents?project_id={project}"),
+        Route("/api/v1/documents?project_id={deleted_project}&deleted=true"),
+    ],
     "documents.reingest_document POST": [Route("/api/v1/documents/{document}/ingest")],
     "documents.replace_content PUT": [Route("/api/v1/documents/{document}/content", {"text": "Mine now"})],
     "documents.restore_document POST": [Route("/api/v1/documents/{deleted_document}/restore")],
@@ -139,7 +146,7 @@ _ROUTES: dict[str, list[Route]] = {
     ],
     "job_analyses.delete_job_analysis DELETE": [Route("/api/v1/job-analyses/{analysis}")],
     "job_analyses.get_job_analysis GET": [Route("/api/v1/job-analyses/{analysis}")],
-    "job_analyses.list_job_analyses GET": [own("/api/v1/job-analyses")],
+    "job_analyses.list_job_analyses GET": [own("/api/v1/job-analyses"), own("/api/v1/job-analyses?deleted=true")],
     "job_analyses.restore_job_analysis POST": [Route("/api/v1/job-analyses/{deleted_analysis}/restore")],
     "knowledge.search_knowledge GET": [
         own("/api/v1/knowledge/search?q=alice"),
@@ -168,7 +175,11 @@ _ROUTES: dict[str, list[Route]] = {
     "projects.change_project PATCH": [Route("/api/v1/projects/{project}", {"name": "Mine now"})],
     "projects.delete_project DELETE": [Route("/api/v1/projects/{project}")],
     "projects.get_project GET": [Route("/api/v1/projects/{project}")],
-    "projects.list_projects GET": [own("/api/v1/projects"), own("/api/v1/projects?visible=true")],
+    "projects.list_projects GET": [
+        own("/api/v1/projects"),
+        own("/api/v1/projects?visible=true"),
+        own("/api/v1/projects?visible=true&deleted=true"),
+    ],
     "projects.open_project POST": [Route("/api/v1/projects", {"name": "Mine"}, foreign=False, status=403)],
     "projects.restore_project POST": [Route("/api/v1/projects/{deleted_project}/restore")],
     "reference.docs GET": [public("/docs")],
@@ -195,7 +206,7 @@ _ROUTES: dict[str, list[Route]] = {
     "rooms.change_room PATCH": [Route("/api/v1/rooms/{room}", {"name": "Mine now"})],
     "rooms.delete_room DELETE": [Route("/api/v1/rooms/{room}")],
     "rooms.get_room GET": [Route("/api/v1/rooms/{room}")],
-    "rooms.list_rooms GET": [own("/api/v1/rooms")],
+    "rooms.list_rooms GET": [own("/api/v1/rooms"), own("/api/v1/rooms?deleted=true")],
     "rooms.open_room POST": [own("/api/v1/rooms", {"name": "Mine"})],
     "rooms.restore_room POST": [Route("/api/v1/rooms/{room}/restore")],
     "rooms.room_history GET": [Route("/api/v1/rooms/{room}/history")],
@@ -341,6 +352,10 @@ def state(alice: Client, things: dict[str, str]) -> list[Any]:
             "/projects",
             "/documents",
             "/job-analyses",
+            "/conversations?deleted=true",
+            "/projects?deleted=true",
+            "/documents?deleted=true",
+            "/job-analyses?deleted=true",
         )
     ] + [alice.call("GET", f"/conversations/{things['deleted']}").status_code]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Integer, Select, func, select
+from sqlalchemy import Connection, Integer, Row, Select, and_, func, select
 from sqlalchemy import cast as as_number
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -35,29 +36,38 @@ def _(element: by_code_point, compiler: SQLCompiler, **options: Any) -> str:
     return f'lower({compiler.process(element.clauses, **options)}) COLLATE "C"'
 
 
-def rooms_with_activity(those: ColumnElement[bool]) -> Select[Any]:
-    """Rooms and what `those` conversations add up to; a room without any was last active when it was made."""
+def rooms_with_activity(those: ColumnElement[bool], *, gone: bool = False) -> Select[Any]:
+    """Rooms and what `those` conversations add up to; a room without any was last active when it was made.
+
+    Of rooms that are `gone`, that is deleted, the conversations that went along count.
+    """
+    taken_by = [conversations.c.deletion_id] if gone else []
     activity = (
         select(
             conversations.c.room_id,
+            *taken_by,
             func.count().label("conversation_count"),
             as_number(func.sum(conversations.c.message_count), Integer).label("message_count"),
             func.max(conversations.c.last_activity_at).label("latest"),
         )
-        .where(conversations.c.room_id.is_not(None), present, those)
-        .group_by(conversations.c.room_id)
+        .where(conversations.c.room_id.is_not(None), ~present if gone else present, those)
+        .group_by(conversations.c.room_id, *taken_by)
         .subquery()
     )
+    inside = activity.c.room_id == rooms.c.id
+    if gone:
+        inside = and_(inside, activity.c.deletion_id == rooms.c.deletion_id)
     return select(
         rooms,
         func.coalesce(activity.c.conversation_count, 0).label("conversation_count"),
         func.coalesce(activity.c.message_count, 0).label("message_count"),
         func.coalesce(activity.c.latest, rooms.c.created_at).label("last_activity_at"),
-    ).outerjoin(activity, activity.c.room_id == rooms.c.id)
+    ).outerjoin(activity, inside)
 
 
-def room_documents(connection: Connection, found: Any) -> list[Document]:
+def room_documents(connection: Connection, found: Sequence[Row[Any]], *, gone: bool = False) -> list[Document]:
     """The documents of rows of `rooms_with_activity`, in their order."""
+    those = conversations.c.deletion_id.in_([row.deletion_id for row in found]) if gone else present
     newest = (
         select(
             conversations.c.room_id,
@@ -66,9 +76,7 @@ def room_documents(connection: Connection, found: Any) -> list[Document]:
             .over(partition_by=conversations.c.room_id, order_by=conversations.c.last_activity_at.desc())
             .label("place"),
         )
-        .where(
-            conversations.c.room_id.in_([row.id for row in found]), present, conversations.c.last_message.is_not(None)
-        )
+        .where(conversations.c.room_id.in_([row.id for row in found]), those, conversations.c.last_message.is_not(None))
         .subquery()
     )
     previews = connection.execute(select(newest.c.room_id, newest.c.last_message).where(newest.c.place == 1))

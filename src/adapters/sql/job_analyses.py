@@ -24,13 +24,13 @@ from domain.jobs import Job
 
 map_knowledge()
 
-_KEYS: dict[str, ColumnElement[Any]] = {
+ANALYSIS_KEYS: dict[str, ColumnElement[Any]] = {
     "created_at": job_analyses.c.created_at,
     "title": by_code_point(job_analyses.c.title),
     "score": func.coalesce(job_analyses.c.score, -1),
 }
 
-_LISTED = [column for column in job_analyses.c if column.name not in ("text", "result")]
+LISTED = [column for column in job_analyses.c if column.name not in ("text", "result")]
 
 
 class SqlJobAnalyses:
@@ -77,9 +77,9 @@ class SqlJobAnalysisReader:
 
     def job_analyses(self, principal: Principal, page: Page) -> Document:
         mine = and_(job_analyses.c.owner == principal.key, job_analyses.c.deletion_id.is_(None))
-        key, tie = _KEYS[page.sort_by], job_analyses.c.id
+        key, tie = ANALYSIS_KEYS[page.sort_by], job_analyses.c.id
         order = (key.desc(), tie.desc()) if page.descending else (key, tie)
-        wanted = select(*_LISTED, jobs.c.done, jobs.c.total).outerjoin(jobs, jobs.c.id == job_analyses.c.job_id)
+        wanted = select(*LISTED, jobs.c.done, jobs.c.total).outerjoin(jobs, jobs.c.id == job_analyses.c.job_id)
         with self._database.reading() as connection:
             total = connection.execute(select(func.count()).select_from(job_analyses).where(mine)).scalar_one()
             rows = connection.execute(wanted.where(mine).order_by(*order).limit(page.limit).offset(page.offset)).all()

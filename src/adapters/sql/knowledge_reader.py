@@ -33,12 +33,12 @@ class SqlKnowledgeReader:
         those = is_visible(principal.key) if visible else projects.c.owner == principal.key
         with self._database.reading() as connection:
             total, found = _part(connection, projects, and_(those, projects.c.deletion_id.is_(None)), page)
-            return _paged(_projects(connection, found, principal.key), total, page)
+            return _paged(shown_projects(connection, found, principal.key), total, page)
 
     def project(self, project_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
             found = _visible(connection, project_id, principal, "project", project_id)
-            return _projects(connection, [found], principal.key)[0]
+            return shown_projects(connection, [found], principal.key)[0]
 
     def documents(self, principal: Principal, project_id: UUID | None, page: Page) -> Document:
         with self._database.reading() as connection:
@@ -48,18 +48,18 @@ class SqlKnowledgeReader:
                 _visible(connection, project_id, principal, "project", project_id)
                 those = documents.c.project_id == project_id
             total, found = _part(connection, documents, and_(those, documents.c.deletion_id.is_(None)), page)
-            return _paged(_documents(connection, found), total, page)
+            return _paged(shown_documents(connection, found), total, page)
 
     def document(self, document_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
-            return _documents(connection, [_document(connection, document_id, principal)])[0]
+            return shown_documents(connection, [_document(connection, document_id, principal)])[0]
 
     def content(self, document_id: UUID, principal: Principal) -> tuple[Document, bytes]:
         with self._database.reading() as connection:
             found = _document(connection, document_id, principal)
             wanted = select(document_contents.c.content).where(document_contents.c.document_id == document_id)
             content: bytes = connection.execute(wanted).scalar_one()
-            return _documents(connection, [found])[0], content
+            return shown_documents(connection, [found])[0], content
 
     def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:
         with self._database.glancing() as connection:
@@ -81,15 +81,19 @@ def _paged(items: list[Document], total: int, page: Page) -> Document:
     return page_document(items, total=total, limit=page.limit, offset=page.offset)
 
 
-def _projects(connection: Connection, found: Sequence[Row[Any]], asker: str) -> list[Document]:
-    """Rows of projects with what their documents add up to."""
+def shown_projects(
+    connection: Connection, found: Sequence[Row[Any]], asker: str, *, gone: bool = False
+) -> list[Document]:
+    """Rows of projects with what their documents add up to; of those that are `gone`, the ones that went along."""
+    deletion = documents.c.deletion_id
+    those = deletion.in_([row.deletion_id for row in found]) if gone else deletion.is_(None)
     counting = (
         select(
             documents.c.project_id,
             func.count().label("document_count"),
             func.sum(documents.c.passage_count).label("passage_count"),
         )
-        .where(documents.c.project_id.in_([row.id for row in found]), documents.c.deletion_id.is_(None))
+        .where(documents.c.project_id.in_([row.id for row in found]), those)
         .group_by(documents.c.project_id)
     )
     counts = {row.project_id: row for row in connection.execute(counting)}
@@ -104,7 +108,7 @@ def _projects(connection: Connection, found: Sequence[Row[Any]], asker: str) -> 
     ]
 
 
-def _documents(connection: Connection, found: Sequence[Row[Any]]) -> list[Document]:
+def shown_documents(connection: Connection, found: Sequence[Row[Any]]) -> list[Document]:
     """Rows of documents with how far the jobs are that are at work on them."""
     wanted = select(jobs).where(jobs.c.id.in_([row.job_id for row in found]), jobs.c.status.in_(LIVE))
     live = {row.id: cast(Job, row) for row in connection.execute(wanted)}

@@ -24,12 +24,12 @@ from domain.messages import Message
 from domain.replies import Reply
 from domain.rooms import Room
 
-_ROOM_KEYS: dict[str, ColumnElement[Any]] = {
+ROOM_KEYS: dict[str, ColumnElement[Any]] = {
     "last_activity_at": literal_column("last_activity_at"),
     "created_at": rooms.c.created_at,
     "name": by_code_point(rooms.c.name),
 }
-_CONVERSATION_KEYS: dict[str, ColumnElement[Any]] = {
+CONVERSATION_KEYS: dict[str, ColumnElement[Any]] = {
     "last_activity_at": conversations.c.last_activity_at,
     "created_at": conversations.c.created_at,
     "title": by_code_point(conversations.c.title),
@@ -59,7 +59,7 @@ class SqlReader:
         with self._database.reading() as connection:
             total = connection.execute(select(func.count()).select_from(rooms).where(mine)).scalar_one()
             wanted = rooms_with_activity(conversations.c.owner == principal.key).where(mine)
-            found = connection.execute(_part(wanted, _ROOM_KEYS[page.sort_by], rooms.c.id, page)).all()
+            found = connection.execute(_part(wanted, ROOM_KEYS[page.sort_by], rooms.c.id, page)).all()
             items = room_documents(connection, found)
         return page_document(items, total=total, limit=page.limit, offset=page.offset)
 
@@ -96,7 +96,7 @@ class SqlReader:
                 mine = and_(conversations.c.room_id == room_id, present)
             total = connection.execute(select(func.count()).select_from(conversations).where(mine)).scalar_one()
             wanted = select(conversations).where(mine)
-            rows = connection.execute(_part(wanted, _CONVERSATION_KEYS[page.sort_by], conversations.c.id, page)).all()
+            rows = connection.execute(_part(wanted, CONVERSATION_KEYS[page.sort_by], conversations.c.id, page)).all()
         items = [conversation_document(cast(Conversation, row)) for row in rows]
         return page_document(items, total=total, limit=page.limit, offset=page.offset)
 

@@ -12,6 +12,7 @@ from adapters.pdf.printer import SubprocessPdfPrinter
 from adapters.skills.vocabulary import vocabulary
 from adapters.sql.ageing import SqlAgeing
 from adapters.sql.backlog import SqlBacklogs
+from adapters.sql.deleted import SqlDeletedReader
 from adapters.sql.engine import open_database
 from adapters.sql.exporting import SqlExportReader
 from adapters.sql.idempotency import SqlIdempotencyKeys
@@ -427,6 +428,7 @@ class Container(containers.DeclarativeContainer):
         read_sessions=session_reader,
         read_knowledge=knowledge_reader,
         read_job_analyses=providers.Factory(SqlJobAnalysisReader, database),
+        read_deleted=providers.Factory(SqlDeletedReader, database, settings.provided.retention),
         read_all=providers.Factory(SqlOperatorReader, database, clock),
         retrieval=retrieval,
         statistics=providers.Factory(

@@ -33,6 +33,8 @@ from entrypoints.http.schemas import (
     Request,
     agent_field,
     count_field,
+    deleted_field,
+    deletion_field,
     enveloped,
     message_page_of,
     metadata_field,
@@ -51,6 +53,7 @@ class ConversationListQuery(ListQuery):
         load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "title"])
     )
     order = order_field("desc")
+    deleted = deleted_field()
 
 
 class MessageListQuery(Request):
@@ -114,6 +117,7 @@ class ConversationOut(Schema):
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
     version = fields.Integer(required=True, metadata={"minimum": 1})
+    deletion = deletion_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -137,6 +141,8 @@ def blueprint(app: Application) -> Blueprint:
     @routes.response(200, paged(ConversationOut))
     def list_conversations(query: dict[str, Any]) -> Response:
         """List one's conversations."""
+        if query["deleted"]:
+            return data(app.read_deleted.conversations(principal(), query["room_id"], page_of(query)))
         return data(app.read.conversations(principal(), query["room_id"], page_of(query)))
 
     @routes.get("/<id:conversation_id>")

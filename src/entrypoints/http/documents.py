@@ -36,6 +36,8 @@ from entrypoints.http.schemas import (
     ListQuery,
     Request,
     count_field,
+    deleted_field,
+    deletion_field,
     enveloped,
     metadata_field,
     order_field,
@@ -63,6 +65,7 @@ class DocumentListQuery(ListQuery):
     project_id = fields.UUID(load_default=None, metadata={"description": "Only those of this project."})
     sort_by = fields.String(load_default="updated_at", validate=validate.OneOf(["updated_at", "created_at", "name"]))
     order = order_field("desc")
+    deleted = deleted_field()
 
 
 class DocumentBody(UploadBody):
@@ -108,6 +111,7 @@ class DocumentOut(Schema):
     updated_at = fields.DateTime(required=True)
     ingested_at = fields.DateTime(required=True, allow_none=True)
     version = fields.Integer(required=True, metadata={"minimum": 1})
+    deletion = deletion_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -138,6 +142,8 @@ def blueprint(app: Application) -> Blueprint:
     @routes.response(200, paged(DocumentOut))
     def list_documents(query: dict[str, Any]) -> Response:
         """List the documents of a project, or all one's own."""
+        if query["deleted"]:
+            return data(app.read_deleted.documents(principal(), query["project_id"], page_of(query)))
         return data(app.read_knowledge.documents(principal(), query["project_id"], page_of(query)))
 
     @routes.get("/<id:document_id>")

@@ -28,6 +28,8 @@ from entrypoints.http.schemas import (
     ListQuery,
     choice_field,
     count_field,
+    deleted_field,
+    deletion_field,
     enveloped,
     order_field,
     page_of,
@@ -44,6 +46,7 @@ class JobAnalysisListQuery(ListQuery):
 
     sort_by = fields.String(load_default="created_at", validate=validate.OneOf(["created_at", "title", "score"]))
     order = order_field("desc")
+    deleted = deleted_field()
 
 
 class JobAnalysisBody(UploadBody):
@@ -98,6 +101,7 @@ class JobAnalysisItemOut(Schema):
     updated_at = fields.DateTime(required=True)
     finished_at = fields.DateTime(required=True, allow_none=True)
     version = fields.Integer(required=True, metadata={"minimum": 1})
+    deletion = deletion_field()
 
 
 class EvidenceOut(Schema):
@@ -180,6 +184,8 @@ def blueprint(app: Application) -> Blueprint:
     @routes.response(200, paged(JobAnalysisItemOut))
     def list_job_analyses(query: dict[str, Any]) -> Response:
         """List one's job analyses, without their texts and results."""
+        if query["deleted"]:
+            return data(app.read_deleted.job_analyses(principal(), page_of(query)))
         return data(app.read_job_analyses.job_analyses(principal(), page_of(query)))
 
     @routes.get("/<id:analysis_id>")

@@ -25,6 +25,8 @@ from entrypoints.http.schemas import (
     Request,
     choice_field,
     count_field,
+    deleted_field,
+    deletion_field,
     enveloped,
     metadata_field,
     order_field,
@@ -42,6 +44,7 @@ class ProjectListQuery(ListQuery):
     visible = fields.Boolean(load_default=False, metadata={"description": "The public ones too."})
     sort_by = fields.String(load_default="updated_at", validate=validate.OneOf(["updated_at", "created_at", "name"]))
     order = order_field("desc")
+    deleted = deleted_field()
 
 
 class ProjectBody(Request):
@@ -79,6 +82,7 @@ class ProjectOut(Schema):
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
     version = fields.Integer(required=True, metadata={"minimum": 1})
+    deletion = deletion_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -103,6 +107,8 @@ def blueprint(app: Application) -> Blueprint:
     @routes.response(200, paged(ProjectOut))
     def list_projects(query: dict[str, Any]) -> Response:
         """List one's projects; with `visible`, the public ones too."""
+        if query["deleted"]:
+            return data(app.read_deleted.projects(principal(), page_of(query)))
         return data(app.read_knowledge.projects(principal(), page_of(query), visible=query["visible"]))
 
     @routes.get("/<id:project_id>")

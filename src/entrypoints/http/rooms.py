@@ -26,6 +26,8 @@ from entrypoints.http.schemas import (
     MessageOut,
     Request,
     count_field,
+    deleted_field,
+    deletion_field,
     enveloped,
     message_page_of,
     metadata_field,
@@ -43,6 +45,7 @@ class RoomListQuery(ListQuery):
         load_default="last_activity_at", validate=validate.OneOf(["last_activity_at", "created_at", "name"])
     )
     order = order_field("desc")
+    deleted = deleted_field()
 
 
 class RoomHistoryQuery(ListQuery):
@@ -78,6 +81,7 @@ class RoomOut(Schema):
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
     version = fields.Integer(required=True, metadata={"minimum": 1})
+    deletion = deletion_field()
 
 
 def blueprint(app: Application) -> Blueprint:
@@ -100,6 +104,8 @@ def blueprint(app: Application) -> Blueprint:
     @routes.response(200, paged(RoomOut))
     def list_rooms(query: dict[str, Any]) -> Response:
         """List one's rooms."""
+        if query["deleted"]:
+            return data(app.read_deleted.rooms(principal(), page_of(query)))
         return data(app.read.rooms(principal(), page_of(query)))
 
     @routes.get("/<id:room_id>")

@@ -103,6 +103,13 @@ class ListQuery(Request):
     )
 
 
+def deleted_field() -> fields.Boolean:
+    """Whether a list is of what is deleted."""
+    return fields.Boolean(
+        load_default=False, metadata={"description": "Instead, one's own that are deleted and can be restored."}
+    )
+
+
 class LastMessage(Schema):
     """The beginning of the newest message."""
 
@@ -185,6 +192,23 @@ class DeletionOut(Schema):
     message_count = count_field()
     document_count = count_field()
     deleted_at = fields.DateTime(required=True)
+
+
+class RestorableOut(Schema):
+    """With what something was deleted; restoring that subject brings it back."""
+
+    id = fields.UUID(required=True)
+    subject = choice_field(Subject, required=True)
+    subject_id = fields.UUID(required=True)
+    deleted_at = fields.DateTime(required=True)
+    restorable_until = fields.DateTime(
+        required=True, metadata={"description": "The next clean-up after this removes it for good."}
+    )
+
+
+def deletion_field() -> fields.Nested:
+    """With what something in a list of what is deleted was deleted."""
+    return fields.Nested(RestorableOut, metadata={"description": "In lists with `deleted=true` only."})
 
 
 class ErrorOut(Schema):
