@@ -15,6 +15,9 @@ from application.ports.telemetry import Kind, Metrics, Span, Tracer
 
 _slow = logging.getLogger("slow_query")
 
+Observe = Callable[[str, str, float], None]
+"""Told of every statement: its store, what kind of statement it is (one of few words), and how many seconds it took."""
+
 _LONGEST = 2_000
 """Characters of a statement that are told."""
 
@@ -135,6 +138,14 @@ class Telemetry:
                 yield span
             finally:
                 self.metrics.observe("reply_phase_seconds", time.monotonic() - started, phase=name)
+
+    @property
+    def observe_statements(self) -> Observe | None:
+        """What notes statements; None where nobody looks on, so that they need not be timed."""
+        return None if self.metrics is _SILENT else self._observe_statement
+
+    def _observe_statement(self, store: str, kind: str, seconds: float) -> None:
+        self.metrics.observe("database_statement_seconds", seconds, store=store, kind=kind)
 
     def done(self, name: str, *, since: float) -> None:
         """Tell of a phase that has come to its end just now, of which nobody knew where it belongs before."""

@@ -199,10 +199,8 @@ class _Process:
         self._watcher = container.watch()
         self._reply_log = container.reply_log()
         self._app = app = container.application()
-        connections = observing.connections(container.database(), app.telemetry)
-        self._chores = Chores(
-            deliveries(app) | {"sockets": (2.0, chats.look), "database connections": (2.0, connections)}
-        )
+        process = observing.process(container.database(), app.telemetry)
+        self._chores = Chores(deliveries(app) | {"sockets": (2.0, chats.look), "process": (2.0, process)})
         self._hearing = ExitStack()
         self._writing: Writing | None = None
         if self._settings.redis_url is None:

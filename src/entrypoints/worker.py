@@ -34,8 +34,8 @@ def work(settings: Settings) -> None:
     require_servers(container)
     container.schema().require_current()
     app = container.application()
-    connections = observing.connections(container.database(), app.telemetry)
-    chores = upkeep(app) | deliveries(app) | {"database connections": (2.0, connections)}
+    process = observing.process(container.database(), app.telemetry)
+    chores = upkeep(app) | deliveries(app) | {"process": (2.0, process)}
     writing = Writing(app, container.worker(), container.jobs_worker(), chores)
     show_metrics(settings, shown.page)
     told = threading.Event()

@@ -268,6 +268,11 @@ def test_metrics_tell_what_was_done(used: Used) -> None:
     }
 
     assert {name: shown.get(name) for name in told} == told
+    stores = ("sqlite",) if used.metrics_of_worker is None else ("postgresql", "mongo", "redis")
+    timed = {re.sub(r'.*store="(\w+)".*', r"\1", name) for name in shown if "statement_seconds_count" in name}
+    assert timed == set(stores)
+    assert shown[f'parley_database_statement_seconds_count{{kind="insert",store="{stores[0]}"}}'] > 10
+    assert shown["parley_process_resident_memory_bytes"] > 10e6
     assert shown["parley_model_retries_total"] == 1 + 2  # of the 429, and of the one that fails in the end
     assert shown['parley_reply_tokens_total{agent="general",direction="input"}'] > 0
     assert shown['parley_reply_cost_total{agent="general",currency="EUR"}'] > 0

@@ -18,7 +18,9 @@ def test_every_part_is_named_with_its_state_and_how_long_it_took(parley: ParleyP
     health = httpx.get(f"{parley.url}/api/health", timeout=20).json()["data"]
 
     assert health["status"] == "ok"
-    assert {"database", "model", "knowledge"} <= health["parts"].keys()
+    assert {"database", "model", "knowledge", "cache"} <= health["parts"].keys()
+    where = "Redis" if "PARLEY_REDIS_URL" in parley.settings else "memory"
+    assert health["parts"]["cache"]["detail"] == f"cached in {where}"
     assert ("mongo" in health["parts"]) == ("redis" in health["parts"]) == ("PARLEY_MONGO_URL" in parley.settings)
     for part in health["parts"].values():
         assert part["status"] == "ok"

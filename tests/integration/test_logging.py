@@ -294,6 +294,50 @@ def test_slow_commands_of_mongo_are_told_by_their_shape(caplog: pytest.LogCaptur
     assert "private" not in caplog.text
 
 
+def test_every_statement_is_timed_by_its_kind_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from sqlalchemy import text
+
+    from adapters.mongo.server import MongoServer
+
+    seen: list[tuple[str, str]] = []
+
+    def observe(store: str, kind: str, seconds: float) -> None:
+        assert seconds >= 0
+        seen.append((store, kind))
+
+    database = open_database(f"sqlite:///{tmp_path}/it.db", observe=observe)
+    with database.writing() as connection:
+        connection.execute(text("CREATE TABLE things (said TEXT)"))
+        connection.execute(text("INSERT INTO things VALUES (:said)"), [{"said": "private"}, {"said": "more"}])
+        seen.clear()
+        connection.execute(text("INSERT INTO things VALUES (:said)"), [{"said": "private"}, {"said": "more"}])
+        connection.execute(text("\n  SELECT said FROM things")).all()
+        connection.execute(text("WITH some AS (SELECT 1) SELECT * FROM some")).all()
+        connection.execute(text("DROP TABLE things"))
+    assert seen == [("sqlite", kind) for kind in ("insert", "select", "with", "other")]
+    database.dispose()
+
+    seen.clear()
+    with a_redis() as (url, prefix):
+        redis = RedisServer(url, prefix, observe=observe)
+        redis.client.set(f"{prefix}private", "private")
+        with redis.client.pipeline(transaction=False) as pipeline:
+            pipeline.get(f"{prefix}private")
+            pipeline.delete(f"{prefix}private")
+            pipeline.execute()
+        redis.close()
+    assert seen == [("redis", "set"), ("redis", "pipeline")]
+
+    seen.clear()
+    with a_mongo_database() as url:
+        mongo = MongoServer(url, observe=observe)
+        mongo.database.things.insert_one({"_id": 1, "said": "private"})
+        mongo.database.things.find_one({"said": "private"})
+        mongo.close()
+    assert [kind for _, kind in seen if kind in ("insert", "find")] == ["insert", "find"]
+    assert not any(slow(caplog, store) for store in ("sqlite", "redis", "mongo"))
+
+
 def test_a_shape_has_no_value_but_the_collection() -> None:
     command = {"aggregate": "messages", "pipeline": [{"$match": {"owner": "user:a"}}, {"$limit": 5}], "lsid": {"id": 1}}
 

@@ -44,6 +44,10 @@ for line in sys.stdin:
         metrics.change("open_streams", int(rest[0]), kind="sse")
     elif word == "put":
         metrics.put("database_connections", int(rest[0]), state="in_use")
+    elif word == "statement":
+        metrics.observe("database_statement_seconds", float(rest[0]), store="sqlite", kind="select")
+    elif word == "memory":
+        metrics.put("process_resident_memory_bytes", int(rest[0]))
     sys.stdout.write(metrics.page().decode() + "# end\\n")
     sys.stdout.flush()
 """
@@ -112,6 +116,23 @@ def test_any_process_shows_what_all_have_counted(folder: Path) -> None:
     assert shown['parley_reply_seconds_count{agent="general"}'] == 2
     assert shown['parley_reply_seconds_sum{agent="general"}'] == 3.7
     assert shown['parley_reply_seconds_bucket{agent="general",le="1.0"}'] == 1
+
+
+def test_statements_and_memory_of_all_processes_add_up(folder: Path) -> None:
+    labels = 'kind="select",store="sqlite"'
+    with counting(folder, 1) as (living,):
+        with counting(folder, 1) as (killed,):
+            killed.tell("statement 0.002")
+            killed.tell("memory 3000")
+            living.tell("statement 0.25")
+            both = living.tell("memory 4000")
+        alone = living.tell("memory 5000")
+
+    for shown in both, alone:
+        assert shown[f"parley_database_statement_seconds_count{{{labels}}}"] == 2
+        assert shown[f"parley_database_statement_seconds_sum{{{labels}}}"] == 0.252
+    assert both["parley_process_resident_memory_bytes"] == 7000
+    assert alone["parley_process_resident_memory_bytes"] == 5000
 
 
 def test_what_a_killed_process_counted_stays_and_what_it_had_is_gone(folder: Path) -> None:

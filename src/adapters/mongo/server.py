@@ -13,9 +13,10 @@ from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError, WaitQueueTimeoutError
 
-from adapters.mongo.slow import SlowCommands
+from adapters.mongo.slow import TimedCommands
 from application.ports.projections import ReadModelsUnavailable
 from application.ports.runtime import Misconfigured
+from application.telemetry import Observe
 
 _SETTINGS: dict[str, Any] = {
     "appname": "parley",
@@ -60,11 +61,11 @@ class MongoServer:
     """A database of a server; nothing is connected before the first call.
 
     The database is the one in the URL's path, else "parley". Messages never hold the password.
-    Commands that take longer than `slow` seconds are logged (0: none). Raises MongoMisconfigured for what is no URL
-    of MongoDB's.
+    Commands that take longer than `slow` seconds are logged (0: none); `observe` is told of all. Raises
+    MongoMisconfigured for what is no URL of MongoDB's.
     """
 
-    def __init__(self, url: str, *, slow: float = 0.0) -> None:
+    def __init__(self, url: str, *, slow: float = 0.0, observe: Observe | None = None) -> None:
         # The driver's own words are left out: they can quote parts of a password that was not escaped.
         wrong = MongoMisconfigured(
             "This is no URL of a MongoDB database. It should be like mongodb://name:password@host:27017/parley, "
@@ -75,8 +76,8 @@ class MongoServer:
         try:
             given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
             settings = {name: value for name, value in _SETTINGS.items() if name.lower() not in given}
-            if slow:
-                settings["event_listeners"] = [SlowCommands(slow)]
+            if slow or observe is not None:
+                settings["event_listeners"] = [TimedCommands(slow, observe)]
             self._client: MongoClient[dict[str, Any]] = MongoClient(url, connect=False, **settings)
             self.database = self._client.get_default_database("parley")
         except (PyMongoError, ValueError):

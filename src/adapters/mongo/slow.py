@@ -1,14 +1,15 @@
-"""Which commands take long: their shape, without any value, goes into the log."""
+"""How long commands take; the shape of those that take long, without any value, goes into the log."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from application.telemetry import tell_slow
+from application.telemetry import Observe, tell_slow
 
 _PLUMBING = frozenset({"lsid", "txnNumber", "$db", "$clusterTime", "$readPreference", "apiVersion"})
 
@@ -19,11 +20,12 @@ _STAGES = 10
 """How many stages of a pipeline, or documents of a list, are shown."""
 
 
-class SlowCommands(CommandListener):
-    """Logs every command that takes longer than so many seconds."""
+class TimedCommands(CommandListener):
+    """Logs every command that takes longer than `slow` seconds (0: none), and tells `observe` of all."""
 
-    def __init__(self, seconds: float) -> None:
-        self._microseconds = seconds * 1e6
+    def __init__(self, slow: float, observe: Observe | None) -> None:
+        self._microseconds = slow * 1e6 or math.inf
+        self._observe = observe
         self._under_way: dict[int, Mapping[str, Any]] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
@@ -40,6 +42,8 @@ class SlowCommands(CommandListener):
 
     def _ended(self, event: CommandSucceededEvent | CommandFailedEvent) -> None:
         command = self._under_way.pop(event.request_id, None)
+        if self._observe is not None:
+            self._observe("mongo", event.command_name, event.duration_micros / 1e6)
         if event.duration_micros >= self._microseconds and command is not None:
             tell_slow("mongo", shape_of(command), event.duration_micros / 1e6)
 

@@ -25,6 +25,7 @@ COUNTERS: dict[str, tuple[str, Sequence[str]]] = {
 }
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STATEMENT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 _REPLY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
 _JOB = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0)
 
@@ -34,12 +35,18 @@ HISTOGRAMS: dict[str, tuple[str, Sequence[str], Sequence[float]]] = {
     "reply_first_token_seconds": ("Seconds from a worker's claim to the first word.", ("agent",), _REPLY),
     "reply_seconds": ("Seconds from a worker's claim to the end.", ("agent",), _REPLY),
     "reply_phase_seconds": ("Seconds of each part of writing a reply.", ("phase",), _REPLY),
+    "database_statement_seconds": (
+        "Seconds that statements of SQL, and commands of MongoDB and Redis, took.",
+        ("store", "kind"),
+        _STATEMENT,
+    ),
     "job_seconds": ("Seconds that a try of a background job took.", ("kind",), _JOB),
 }
 
 GAUGES: dict[str, tuple[str, Sequence[str]]] = {
     "open_streams": ("Streams of events and WebSockets that are open.", ("kind",)),
     "database_connections": ("Connections to the database that are in use, and that are open at rest.", ("state",)),
+    "process_resident_memory_bytes": ("Memory that is resident, of the processes together.", ()),
     "build_info": ("1; the versions are its labels.", ("version", "python")),
 }
 """Of each process; they are added up for the processes of a server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from redis.connection import BlockingConnectionPool, ConnectionInterface
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from adapters.redis.slow import TellingRedis
+from adapters.redis.slow import TimedRedis
 from adapters.redis.subscriptions import Subscriptions
 from adapters.redis.wire import Wire
 from application.ports.runtime import Misconfigured
+from application.telemetry import Observe
 from domain.errors import Unavailable
 
 _SETTINGS: dict[str, Any] = {
@@ -63,15 +65,16 @@ class RedisServer:
     """A server at a redis://, rediss:// or unix:// URL; nothing is connected before the first call.
 
     Every key and channel begins with `prefix`. Messages never hold the password. What `client` is asked that takes
-    longer than `slow` seconds is logged (0: nothing). Raises RedisMisconfigured for what is no URL of Redis's.
+    longer than `slow` seconds is logged (0: nothing), and `observe` is told of all that it is asked. Raises
+    RedisMisconfigured for what is no URL of Redis's.
     """
 
-    def __init__(self, url: str, prefix: str = "parley:", *, slow: float = 0.0) -> None:
+    def __init__(self, url: str, prefix: str = "parley:", *, slow: float = 0.0, observe: Observe | None = None) -> None:
         self.prefix = prefix
         self._url = url
         try:
             self._unconnected()
-            self._clients = [self._client(_SETTINGS["socket_timeout"], slow)]
+            self._clients = [self._client(_SETTINGS["socket_timeout"], slow, observe)]
         except (TypeError, ValueError, RedisError):
             # Its own words are left out: they can quote parts of a password that was not escaped.
             raise RedisMisconfigured(
@@ -141,13 +144,13 @@ class RedisServer:
     def _unconnected(self) -> ConnectionInterface:
         return ConnectionPool.from_url(self._url, **_SETTINGS).make_connection()
 
-    def _client(self, timeout: float, slow: float = 0.0) -> Redis:
+    def _client(self, timeout: float, slow: float = 0.0, observe: Observe | None = None) -> Redis:
         settings = _SETTINGS | {"socket_timeout": timeout}
         pool = BlockingConnectionPool.from_url(self._url, max_connections=_POOL, timeout=timeout, **settings)
-        if not slow:
+        if not slow and observe is None:
             return Redis.from_pool(pool)
-        client = cast(TellingRedis, TellingRedis.from_pool(pool))
-        client.slow = slow
+        client = cast(TimedRedis, TimedRedis.from_pool(pool))
+        client.slow, client.observe = slow or math.inf, observe
         return client
 
     def _version(self) -> str:

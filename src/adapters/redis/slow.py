@@ -1,7 +1,8 @@
-"""Which commands take long: their names go into the log, without keys and values."""
+"""How long commands take; the names of those that take long go into the log, without keys and values."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 from redis import Redis
 from redis.client import Pipeline
 
-from application.telemetry import tell_slow
+from application.telemetry import Observe, tell_slow
 
 
-class TellingRedis(Redis):
-    """A client that logs every command, and every pipeline, that takes longer than `slow` seconds."""
+class TimedRedis(Redis):
+    """A client that logs what takes longer than `slow` seconds, commands and pipelines, and tells `observe` of all."""
 
-    slow: float
+    slow: float = math.inf
+    observe: Observe | None = None
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """See Redis."""
@@ -23,18 +25,22 @@ class TellingRedis(Redis):
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         finally:
-            if (took := time.monotonic() - began) >= self.slow:
+            took = time.monotonic() - began
+            if self.observe is not None:
+                self.observe("redis", str(args[0]).partition(" ")[0].lower(), took)
+            if took >= self.slow:
                 tell_slow("redis", str(args[0]), took)
 
     def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Pipeline:
         """See Redis."""
-        pipeline = _TellingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        pipeline.slow = self.slow
+        pipeline = _TimedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipeline.slow, pipeline.observe = self.slow, self.observe
         return pipeline
 
 
-class _TellingPipeline(Pipeline):
-    slow: float
+class _TimedPipeline(Pipeline):
+    slow: float = math.inf
+    observe: Observe | None = None
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """See Pipeline."""
@@ -44,6 +50,9 @@ class _TellingPipeline(Pipeline):
             executed: list[Any] = super().execute(raise_on_error)
             return executed
         finally:
-            if (took := time.monotonic() - began) >= self.slow:
+            took = time.monotonic() - began
+            if self.observe is not None and commands:
+                self.observe("redis", "pipeline", took)
+            if took >= self.slow:
                 counted = (f"{name}×{count}" for name, count in Counter(commands).items())
                 tell_slow("redis", f"PIPELINE {' '.join(counted)}", took)

@@ -14,9 +14,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import QueuePool
 
-from adapters.sql.slow import tell_slow_statements
+from adapters.sql.slow import time_statements
 from application.ports.persistence import ConcurrentChange, StorageUnavailable
 from application.ports.runtime import Misconfigured, OwnerLock
+from application.telemetry import Observe
 
 OPTIONS: dict[str, Any] = {
     "json_serializer": lambda value: orjson.dumps(value).decode(),
@@ -97,22 +98,22 @@ class Database(ABC):
         self.engine.dispose()
 
 
-def open_database(url: str, *, pool: int = 10, slow: float = 0.0) -> Database:
+def open_database(url: str, *, pool: int = 10, slow: float = 0.0, observe: Observe | None = None) -> Database:
     """The database at a SQLite or PostgreSQL URL; nothing is connected yet. `pool` connections are kept open.
 
-    Statements that take longer than `slow` seconds are logged (0: none).
+    Statements that take longer than `slow` seconds are logged (0: none); `observe` is told of all.
     """
     # Imported here, so that an installation on SQLite does not load PostgreSQL's driver.
     if url.startswith("sqlite:"):
         from adapters.sql.sqlite import SqliteDatabase
 
         database: Database = SqliteDatabase(url)
-        tell_slow_statements(database.engine, "sqlite", slow)
+        time_statements(database.engine, "sqlite", slow, observe)
         return database
     from adapters.sql.postgres import PostgresDatabase
 
     database = PostgresDatabase(url, pool=pool)
-    tell_slow_statements(database.engine, "postgresql", slow)
+    time_statements(database.engine, "postgresql", slow, observe)
     return database
 
 

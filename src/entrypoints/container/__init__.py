@@ -142,9 +142,10 @@ class Container(containers.DeclarativeContainer):
         settings.provided.database_url,
         pool=settings.provided.database_pool,
         slow=settings.provided.slow_query,
+        observe=telemetry.provided.observe_statements,
     )
     clock = providers.Singleton(servers.clock, database)
-    mongo = providers.Singleton(servers.mongo, settings)
+    mongo = providers.Singleton(servers.mongo, settings, telemetry.provided.observe_statements)
     schema = providers.Singleton(Schema, database)
     outbox = providers.Singleton(SqlOutbox, database)
     snapshots = providers.Singleton(SqlSnapshots, database)
@@ -158,7 +159,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     # Runtime
-    redis = providers.Singleton(servers.redis, settings)
+    redis = providers.Singleton(servers.redis, settings, telemetry.provided.observe_statements)
     queue = providers.Singleton(servers.queue, settings, redis, agents)
     worker = providers.Singleton(servers.worker, settings, redis, queue)
     jobs_queue = providers.Singleton(servers.jobs_queue, settings, redis)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from adapters.in_process.runtime import resident_memory
 from adapters.sql.engine import Database
 from application.ports.telemetry import Samples, Tracer
 from application.telemetry import Telemetry
@@ -39,7 +40,13 @@ def shown(shared: Path | None) -> Shown:
     metrics = PrometheusMetrics(shared)
     metrics.put("build_info", 1, version=version("parley"), python=platform.python_version())
     count_lines(lambda level: metrics.count("log_records_total", level=level))
-    return Shown(Telemetry(metrics, tracer()), metrics.page)
+    telemetry = Telemetry(metrics, tracer())
+
+    def page(sampled: Callable[[], Samples]) -> bytes:
+        _note_memory(telemetry)
+        return metrics.page(sampled)
+
+    return Shown(telemetry, page)
 
 
 def clean(folder: Path) -> Path:
@@ -72,12 +79,18 @@ def tracer() -> Tracer | None:
     return tracer
 
 
-def connections(database: Database, telemetry: Telemetry) -> Callable[[], None]:
-    """Notes how many connections to the database there are."""
+def process(database: Database, telemetry: Telemetry) -> Callable[[], None]:
+    """Notes what this process has: connections to the database, and memory."""
 
     def look() -> None:
+        _note_memory(telemetry)
         in_use, at_rest = database.connections()
         telemetry.metrics.put("database_connections", in_use, state="in_use")
         telemetry.metrics.put("database_connections", at_rest, state="at_rest")
 
     return look
+
+
+def _note_memory(telemetry: Telemetry) -> None:
+    if (memory := resident_memory()) is not None:
+        telemetry.metrics.put("process_resident_memory_bytes", memory)

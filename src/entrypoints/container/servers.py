@@ -31,6 +31,7 @@ from application.reading import DegradingReader
 from application.relay import Relay, WakeWorkers
 from application.sessions.telling import TellSockets
 from application.statistics.reading import DegradingStatistics
+from application.telemetry import Observe
 from domain.agents import Agents
 from entrypoints.settings import SettingError, Settings
 
@@ -58,13 +59,13 @@ def clock(database: Database) -> Now:
     return DatabaseClock(database) if database.locks_rows else now
 
 
-def mongo(settings: Settings) -> MongoServer | None:
+def mongo(settings: Settings, observe: Observe | None = None) -> MongoServer | None:
     if settings.mongo_url is None:
         return None
     from adapters.mongo.server import MongoServer
 
     try:
-        return MongoServer(settings.mongo_url, slow=settings.slow_query)
+        return MongoServer(settings.mongo_url, slow=settings.slow_query, observe=observe)
     except Misconfigured as wrong:
         raise SettingError(f"PARLEY_MONGO_URL: {wrong.message}") from None
 
@@ -129,13 +130,13 @@ def read_model_tools(snapshots: Snapshots, models: ReadModels | None) -> ReadMod
     )
 
 
-def redis(settings: Settings) -> RedisServer | None:
+def redis(settings: Settings, observe: Observe | None = None) -> RedisServer | None:
     if settings.redis_url is None:
         return None
     from adapters.redis.server import RedisServer
 
     try:
-        return RedisServer(settings.redis_url, settings.redis_prefix, slow=settings.slow_query)
+        return RedisServer(settings.redis_url, settings.redis_prefix, slow=settings.slow_query, observe=observe)
     except Misconfigured as wrong:
         raise SettingError(f"PARLEY_REDIS_URL: {wrong.message}") from None
 
@@ -237,7 +238,7 @@ def parts(
         pings["redis"] = redis.ping
         pings["workers"] = queue.ping
         pings["rate limits"] = rates.check
-        pings["cache"] = caches.check
+    pings["cache"] = caches.check
     return pings
 
 
