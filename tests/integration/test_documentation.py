@@ -38,6 +38,7 @@ _ANSWERED = {
     "What happens when the server crashes mid-reply?": "crashes in mid-reply",
     "What happens if the model is down?": "model is away|model cannot be reached",
     "How do I restore a deleted room?": "Restore a deleted room",
+    "How do I find what I have deleted?": "Find what you deleted",
     "How do I search my messages?": "Search my messages",
     "How do I page through the history?": "Read the history",
     "What is a visitor?": "What is a visitor",
