@@ -101,6 +101,12 @@ def docx(*paragraphs: tuple[str, str], table: Sequence[Sequence[str]] = (), titl
     return file.getvalue()
 
 
+def part_of(archive: bytes, name: str) -> bytes:
+    """A part of the ZIP archive."""
+    with zipfile.ZipFile(BytesIO(archive)) as parts:
+        return parts.read(name)
+
+
 def with_parts(archive: bytes, parts: Mapping[str, bytes]) -> bytes:
     """The ZIP archive with other parts of these names."""
     file = BytesIO()

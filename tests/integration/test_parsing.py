@@ -13,7 +13,7 @@ import pytest
 from adapters.parsing.parser import SafeParser
 from application.ports.parsing import DOCX, HTML, MARKDOWN, PDF, PLAIN_TEXT, DocumentUnreadable, ParsedDocument, Piece
 from domain.errors import Unavailable
-from tests.documents import archive, docx, encrypted, pdf, pdf_bomb, with_bookmarks, with_parts, word_body
+from tests.documents import archive, docx, encrypted, part_of, pdf, pdf_bomb, with_bookmarks, with_parts, word_body
 
 _SCRIPTS = [
     "يمكن إرجاع المنتج خلال أربعة عشر يوما",
@@ -208,6 +208,16 @@ def test_a_word_document_has_headings_lists_and_tables() -> None:
             "Thirty.\n\n- in summer\n- in winter\n1. ask\n2. go\n\n| Year | Days |\n|---|---|\n| 2024 | 30 |",
         ),
     ]
+
+
+def test_a_word_document_without_properties_has_no_title() -> None:
+    content = docx(("Normal", "Otters live by the river."))
+    relationships = re.sub(rb"<Relationship [^>]*core-properties[^>]*/>", b"", part_of(content, "_rels/.rels"))
+
+    document = read(with_parts(content, {"_rels/.rels": relationships}), "otters.docx")
+
+    assert document.title is None
+    assert read(docx(("Normal", "Text"), title="Otters"), "a.docx").title == "Otters"
 
 
 def test_a_word_document_is_read_as_if_its_changes_were_accepted() -> None:

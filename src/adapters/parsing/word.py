@@ -81,12 +81,22 @@ def outline(content: bytes) -> Outline:
     blocks = list(_Reader(document).read(body))
     title = next((block.text for block in blocks if block.kind == "heading" and block.level == 0), None)
     return Outline(
-        title or document.core_properties.title or None,
+        title or _property_title(document),
         [
             Block("heading", block.text, level=1) if block.kind == "heading" and not block.level else block
             for block in blocks
         ],
     )
+
+
+def _property_title(document: Document) -> str | None:
+    """The title in the document's properties, if it has any: those that the library makes up are all called alike."""
+    from docx.opc.constants import RELATIONSHIP_TYPE
+
+    package = document.part.package
+    if package is None or all(each.reltype != RELATIONSHIP_TYPE.CORE_PROPERTIES for each in package.rels.values()):
+        return None
+    return package.core_properties.title or None
 
 
 def _bound(content: bytes) -> None:
