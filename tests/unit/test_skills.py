@@ -187,6 +187,19 @@ _JOBS = {
         "Rust": (_PREFERRED, None),
         "C++": (_PREFERRED, None),
     },
+    "At least three years of experience in Python or Go, strong SQL, Docker, and CI/CD": {
+        "Python": (_REQUIRED, 3),
+        "Go": (_REQUIRED, 3),
+        "SQL": (_REQUIRED, None),
+        "Docker": (_REQUIRED, None),
+        "CI/CD": (_REQUIRED, None),
+    },
+    "5 years of solid and hands-on experience in Java and Kotlin, familiarity with Kafka": {
+        "Java": (_REQUIRED, 5),
+        "Kotlin": (_REQUIRED, 5),
+        "Kafka": (_REQUIRED, None),
+    },
+    "2 Jahre Erfahrung mit Java und gute Kenntnisse in Docker": {"Java": (_REQUIRED, 2), "Docker": (_REQUIRED, None)},
     "Requirements\n\n- 3-5 years of Java\n- seven years of SQL\n": {"Java": (_REQUIRED, 3), "SQL": (_REQUIRED, 7)},
     "Dein Profil\n- Mindestens drei Jahre Erfahrung mit Java\n- Deutsch fließend\n\nVon Vorteil sind:\n- Kafka\n\n"
     "Wir bieten:\n- Python-Kurse\n": {"Java": (_REQUIRED, 3), "German": (_REQUIRED, None), "Kafka": (_PREFERRED, None)},

@@ -45,6 +45,15 @@ _YEARS = re.compile(
 _OWN_YEARS = re.compile(
     r"[\s(\[:–,-]{0,4}(?:at least |min(?:\.|imum)? |mindestens |mínimo |au moins )?$", re.IGNORECASE
 )
+_OWN_DEGREE = re.compile(
+    r"(?:,|\b(?:and|or|und|oder|sowie|y|o|e|et|ou)\b)\s*(?:(?:and|or|und|oder|y|o|et|ou|also|very|sehr|muy|très)\s+)*"
+    r"(?:strong|solid|good|great|excellent|deep|sound|thorough|proven|basic|some|advanced|working|hands-on|practical|"
+    r"proficien\w+|fluen\w+|familiar\w*|knowledge|experienced?|expertise|understanding|exposure|comfortable|skilled|"
+    r"gute[snr]?|solide[snr]?|fundierte[snr]?|sichere[snr]?|erste|vertraut|Kenntnisse|Erfahrung\w*|"
+    r"buen[oa]s?|sólid[oa]s?|fuertes?|conocimientos?|experiencia|dominio|bonnes?|connaissances?|expérience|maîtrise)\b",
+    re.IGNORECASE,
+)
+"""Where the next skills of a list begin to be asked for in words of their own."""
 _FEWEST, _MOST_YEARS = 1, 50
 
 
@@ -103,12 +112,13 @@ def _read(
 class _Years:
     """The years of experience that a statement names, and whose they are.
 
-    Those right behind a skill are its own ("Python (3+ years)"); others are those of all skills after them.
+    Those right behind a skill are its own ("Python (3+ years)"); others are those of all skills after them, up to one
+    that is asked for in words of its own ("3 years of Python or Go, strong SQL").
     """
 
     def __init__(self, text: str, statement: Statement, mentions: Sequence[Mention]) -> None:
         self._own: dict[Mention, int] = {}
-        self._shared: list[tuple[int, int]] = []
+        self._shared: list[tuple[int, int, int]] = []
         ends = [mention.end for mention in mentions]
         for found in _YEARS.finditer(text, statement.start, statement.end):
             years = _number(found.group(1))
@@ -118,14 +128,19 @@ class _Years:
             if place >= 0 and _OWN_YEARS.fullmatch(text, ends[place], found.start()):
                 self._own[mentions[place]] = years
             else:
-                self._shared.append((found.end(), years))
+                first = ends[place + 1] if place + 1 < len(ends) else statement.end
+                other = _OWN_DEGREE.search(text, first, statement.end)
+                self._shared.append((found.end(), other.start() if other is not None else statement.end, years))
 
     def of(self, mention: Mention) -> int | None:
         """How many a skill is wanted for, None if that is not said."""
         if mention in self._own:
             return self._own[mention]
-        place = bisect_right(self._shared, (mention.start, _MOST_YEARS)) - 1
-        return self._shared[place][1] if place >= 0 else None
+        place = bisect_right(self._shared, mention.start, key=lambda each: each[0]) - 1
+        if place < 0:
+            return None
+        _, end, years = self._shared[place]
+        return years if mention.start < end else None
 
 
 def _summed_up(name: str, kind: str, said: Sequence[_Asked]) -> RequiredSkill:
