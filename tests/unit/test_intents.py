@@ -191,6 +191,27 @@ def test_what_is_certain_is_told_with_more_confidence_than_a_guess(rules: RuleIn
     assert len(set(confidences)) == len(confidences)
 
 
+@pytest.mark.parametrize(
+    ("said", "intent"),
+    [
+        ("I am not happy with this answer", "feedback"),
+        ("I'm very disappointed in your reply.", "feedback"),
+        ("I am quite happy with this!", "feedback"),
+        ("I am not satisfied with it at all", "feedback"),
+        ("This answer is bad", "feedback"),
+        ("That did not really help", "feedback"),
+        ("Ich bin mit dieser Antwort gar nicht zufrieden", "feedback"),
+        ("No estoy contento con tu respuesta", "feedback"),
+        ("Je ne suis pas satisfait de cette réponse", "feedback"),
+        ("I am not happy with this laptop", "other"),
+        ("I am happy with my new job", "other"),
+        ("How do I answer when a customer is not happy with it?", "how_to"),
+    ],
+)
+def test_feedback_is_about_what_was_answered(rules: RuleIntents, said: str, intent: str) -> None:
+    assert rules.classify(said, "general").name == intent
+
+
 @given(st.text(max_size=400), st.text(max_size=20))
 def test_every_text_has_an_intent(question: str, agent: str) -> None:
     told = _RULES.classify(question, agent)
