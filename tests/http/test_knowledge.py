@@ -240,7 +240,7 @@ class TestDocuments:
             ({"project_id": "abc", "text": "x"}, "project_id"),
             ({"project_id": "{project}"}, "file"),
             ({"project_id": "{project}", "text": "x", "file": "y"}, "file"),
-            ({"project_id": "{project}", "text": ""}, "file"),
+            ({"project_id": "{project}", "text": ""}, "text"),
             ({"project_id": "{project}", "text": "\ud800"}, "text"),
             ({"project_id": "{project}", "text": "x", "media_type": "application/pdf"}, "media_type"),
             ({"project_id": "{project}", "text": "x", "name": ""}, "name"),
@@ -335,6 +335,21 @@ class TestDocuments:
         assert last["version"] > after["version"]
         user.data("PUT", f"/documents/{document}/content", {"text": "# Newer\n"})
         assert user.data("GET", f"/documents/{document}") == last
+
+    def test_a_file_is_downloaded_as_what_it_is_only_when_it_was_read_in(self, user: Client) -> None:
+        document = uploaded(user, a_project(user))
+        path = f"/documents/{document}/content"
+
+        settled(user, document)
+        read = user.call("GET", path)
+        user.call("PUT", path, files={"file": ("genoa.md", b"\x89PNG\r\n\x1a\n", "text/markdown")})
+        refused = settled(user, document)
+        unread = user.call("GET", path)
+
+        assert read.headers["Content-Type"].startswith("text/markdown")
+        assert refused["error"]["code"] == "document_type_mismatch"
+        assert unread.content == b"\x89PNG\r\n\x1a\n"
+        assert unread.headers["Content-Type"] == "application/octet-stream"
 
     def test_a_document_is_changed_and_read_in_again(self, user: Client) -> None:
         document = uploaded(user, a_project(user))

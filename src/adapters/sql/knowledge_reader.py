@@ -13,6 +13,7 @@ from adapters.sql.engine import Database
 from adapters.sql.knowledge_tables import document_contents, documents, jobs, projects
 from adapters.sql.scopes import is_visible, scope
 from application.documents import document_of_project, page_document, project_document
+from application.knowledge.documents import UNKNOWN_TYPE
 from application.ports.knowledge import Scope
 from application.ports.persistence import Document
 from application.ports.queries import Page
@@ -59,7 +60,9 @@ class SqlKnowledgeReader:
             found = _document(connection, document_id, principal)
             wanted = select(document_contents.c.content).where(document_contents.c.document_id == document_id)
             content: bytes = connection.execute(wanted).scalar_one()
-            return shown_documents(connection, [found])[0], content
+            document = shown_documents(connection, [found])[0]
+            is_known = found.ingested == found.fingerprint
+            return document if is_known else document | {"media_type": UNKNOWN_TYPE}, content
 
     def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:
         with self._database.glancing() as connection:

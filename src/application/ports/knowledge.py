@@ -154,7 +154,7 @@ class KnowledgeReader(Protocol):
         ...
 
     def content(self, document_id: UUID, principal: Principal) -> tuple[JsonDocument, bytes]:
-        """The document, and the file itself."""
+        """The document, and the file itself, whose `media_type` is not known until it has been read in."""
         ...
 
     def scope(self, owner: str, *, project_id: UUID | None, keys: Collection[str] | None) -> Scope:

@@ -70,7 +70,7 @@ class UploadBody(RequestSchema):
     """What does not go with a text."""
 
     file = _File(metadata={"type": "string", "format": "binary", "minLength": 1})
-    text = fields.String(metadata={"minLength": 1})
+    text = fields.String(validate=validate.Length(min=1, error="Must not be empty."))
     media_type = fields.String(
         validate=[validate.Length(3, 200), validate.Regexp(_MEDIA_TYPE, error="Must be a media type.")],
         metadata={"description": "What it is, if the form does not say so rightly."},
