@@ -453,6 +453,8 @@ class TestOpenAIModel(LanguageModelContract):
     def test_a_model_that_is_not_listed_is_noted(self, model: ModelServer) -> None:
         with closing(OpenAIModel(api_key="key", base_url=model.url, model="another", retries=0)) as other:
             assert "does not list another" in other.ping()
+        with closing(OpenAIModel(api_key="key", base_url=model.url, model=MODEL, others=["a", MODEL, "b"])) as some:
+            assert some.ping().endswith("(which does not list a, b)")
 
 
 def _read_in_background(stream: ModelStream) -> Callable[[], bool]:

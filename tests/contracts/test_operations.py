@@ -305,6 +305,8 @@ class OperatorReaderContract:
         assert (shown["name"], shown["document_count"], shown["deleted_at"]) == ("Here", 1, None)
         assert (removed["name"], removed["document_count"], removed["deleted_at"]) == ("Gone", 1, later(3))
         assert reader.project(gone.id)["deletion"]["subject"] == "project"
+        assert set(reader.project_keys(["here", "gone", "nowhere"])) == {"here"}
+        assert set(reader.project_keys([])) == set()
         by_name = Page(sort_by="name", descending=False)
         found = reader.documents(owner=None, project="gone", deleted=True, page=by_name)
         assert [(one["name"], one["project"]) for one in found["items"]] == [("early.md", "gone"), ("taken.md", "gone")]

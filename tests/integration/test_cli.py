@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from pathlib import Path
@@ -103,6 +104,26 @@ def test_the_doctor_names_every_part_that_does_not(data_dir: Path) -> None:
     assert re.search(r"^model +failed +The model's server cannot be reached", sick.stdout, re.MULTILINE)
     assert list(data_dir.iterdir()) == []
     assert "Traceback" not in sick.stdout + sick.stderr
+
+
+def test_the_doctor_names_projects_of_agents_that_are_not_there(data_dir: Path, tmp_path: Path) -> None:
+    agents = tmp_path / "agents.toml"
+    agents.write_text(
+        'built_in = false\n[agents.guide]\ndescription = "Guides"\ninstructions = "Guide."\n'
+        'knowledge = ["parley", "handbook"]\n[agents.poet]\ndescription = "Rhymes"\ninstructions = "Rhyme."\n'
+    )
+    settings: dict[str, object] = {"PARLEY_DATA_DIR": data_dir, "PARLEY_AGENTS_FILE": agents}
+    before = cli("doctor", "--json", PARLEY_DATA_DIR=tmp_path, PARLEY_AGENTS_FILE=agents)
+    assert cli("migrate", **settings).returncode == 0
+
+    after = cli("doctor", **settings)
+
+    parts = {part["part"]: part["ok"] for part in json.loads(before.stdout)["parts"]}
+    assert not parts["agents"]
+    assert after.returncode == 0
+    assert re.search(
+        r"^agents +ok +2 agents \(there is no such project: guide names handbook\)$", after.stdout, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("arguments", [("doctor",), ("rooms", "list"), ("token", "issue", "--user", "x")])

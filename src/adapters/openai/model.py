@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -39,7 +39,8 @@ class OpenAIModel:
     A 408, 409, 429 or 5xx before the stream begins is tried again `retries` times with growing,
     jittered pauses, or after what `Retry-After` asks for; that is the SDK's doing. Once text has
     come nothing is repeated. A server that does not begin to answer for `idle_timeout` seconds and five more is
-    given up; how long it may be silent after that is for the reader to say, by `abort`.
+    given up; how long it may be silent after that is for the reader to say, by `abort`. `others` are the models that
+    agents name.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class OpenAIModel:
         api_key: str,
         base_url: str | None,
         model: str,
+        others: Collection[str] = (),
         retries: int = 2,
         idle_timeout: float = 30.0,
         metrics: Metrics = SILENT.metrics,
     ) -> None:
         self._model = model
+        self._others = others
         self._metrics = metrics
         self._client = openai.OpenAI(
             api_key=api_key,
@@ -94,8 +97,8 @@ class OpenAIModel:
             models = self._client.with_options(max_retries=0, timeout=5.0).models.list()
         except openai.OpenAIError as failure:
             raise _translated(failure) from failure
-        known = {model.id for model in models.data}
-        note = "" if self._model in known else f" (which does not list {self._model})"
+        unknown = {self._model, *self._others} - {model.id for model in models.data}
+        note = f" (which does not list {', '.join(sorted(unknown))})" if unknown else ""
         return f"{self._model} at {self._client.base_url}{note}"
 
 

@@ -50,6 +50,11 @@ class SqlOperatorReader(HistoryOperations):
             (document,) = _projects(connection, [row])
         return told(document, row, alone=True)
 
+    def project_keys(self, among: Collection[str]) -> Collection[str]:
+        wanted = select(projects.c.key).where(projects.c.key.in_(sorted(among)), projects.c.deletion_id.is_(None))
+        with self._database.reading() as connection:
+            return set(connection.execute(wanted).scalars())
+
     def documents(self, *, owner: str | None, project: str | None, deleted: bool, page: Page) -> Document:
         those = and_(owned(documents, owner), is_deleted(documents, deleted))
         if project is not None:

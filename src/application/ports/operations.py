@@ -78,6 +78,10 @@ class OperatorReader(Protocol):
 
     def project(self, project_id: UUID) -> Document: ...
 
+    def project_keys(self, among: Collection[str]) -> Collection[str]:
+        """Which of these keys are those of projects that are not deleted, whosever."""
+        ...
+
     def documents(self, *, owner: str | None, project: str | None, deleted: bool, page: Page) -> Document:
         """With their `project`'s key, of projects with a certain key or of all; sorted as projects are."""
         ...

@@ -15,9 +15,10 @@ from entrypoints.cli.telling import plain, print_json, print_table, say, shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from application.facade import Application
     from entrypoints.container import Container
 
-_ON_THE_DATABASE = ("database", "knowledge", "read models")
+_ON_THE_DATABASE = ("database", "knowledge", "agents", "read models")
 """Parts that would make a database that is not there, if they were asked."""
 
 
@@ -65,7 +66,8 @@ def doctor(as_json: bool) -> None:
     """Say which parts run, and whether each answers.
 
     Asks the database and its schema, the model's server (and whether it has your model), the knowledge base, and as
-    far as they are configured MongoDB, the read models, Redis, the workers and what is cached. Changes nothing.
+    far as they are configured MongoDB, the read models, Redis, the workers and what is cached. Of an agents file it
+    says which projects are named that are not there. Changes nothing.
     """
     installation = container(checked=False)
     found = [_examined(part, check) for part, check in _checks(installation).items()]
@@ -130,10 +132,22 @@ def settings(changed: bool, as_json: bool) -> None:
 
 def _checks(installation: Container) -> dict[str, Callable[[], str | None]]:
     schema = installation.schema()
-    parts: dict[str, Callable[[], Any]] = {"schema": schema.require_current, **installation.application().parts}
+    app = installation.application()
+    parts: dict[str, Callable[[], Any]] = {"schema": schema.require_current, **app.parts}
+    if installation.settings().agents_file is not None:
+        parts["agents"] = lambda: _agents(app)
     if not installation.database().is_there:
         parts |= {part: schema.require_there for part in _ON_THE_DATABASE if part in parts}
     return parts
+
+
+def _agents(app: Application) -> str:
+    """How many there are, and which name projects that nobody has."""
+    named = {agent.name: agent.knowledge.projects or frozenset() for agent in app.agents.values()}
+    missing = frozenset[str]().union(*named.values())
+    missing -= frozenset(app.read_all.project_keys(missing))
+    notes = [f"{name} names {key}" for name, keys in named.items() for key in sorted(keys & missing)]
+    return f"{len(named)} agents" + (f" (there is no such project: {', '.join(notes)})" if notes else "")
 
 
 def _examined(part: str, check: Callable[[], str | None]) -> dict[str, Any]:

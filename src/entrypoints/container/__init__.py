@@ -193,7 +193,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     # Language
-    model = providers.Singleton(language.model, settings, telemetry)
+    model = providers.Singleton(language.model, settings, telemetry, agents)
     fallback = providers.Singleton(language.fallback, settings)
     passage_index = providers.Singleton(SqlPassageIndex, database)
     retrieval = providers.Singleton(

@@ -8,13 +8,14 @@ from adapters.offline.responder import MODEL_AWAY, OfflineResponder
 from application.ports.knowledge import Embedder
 from application.ports.language import LanguageModel
 from application.telemetry import Telemetry
+from domain.agents import Agents
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     pass
 
 
-def model(settings: Settings, telemetry: Telemetry) -> LanguageModel:
+def model(settings: Settings, telemetry: Telemetry, agents: Agents) -> LanguageModel:
     if not settings.has_model:
         return OfflineResponder(pause=settings.offline_pause)
     # Imported here because the SDK takes half a second, which an installation without a model need not wait for.
@@ -25,6 +26,7 @@ def model(settings: Settings, telemetry: Telemetry) -> LanguageModel:
         api_key=settings.openai_api_key or "none",
         base_url=settings.openai_base_url,
         model=settings.model,
+        others=[agent.model for agent in agents.values() if agent.model is not None],
         retries=settings.model_retries,
         idle_timeout=settings.idle_timeout,
         metrics=telemetry.metrics,
