@@ -73,6 +73,68 @@ def test_a_folder_is_read_in_and_later_only_what_has_changed(settings: Settings,
     assert set(documents(settings, "--project", "harbours", "--deleted")) == {"guides/depth.TXT"}
 
 
+def test_text_of_all_kinds_is_read_of_a_folder_and_what_is_passed_over_is_named(
+    settings: Settings, folder: Path
+) -> None:
+    read = {
+        "d.json": '{"harbour": "Genoa"}',
+        "t.csv": "port,depth\nGenoa,12\n",
+        "r.rst": "Ports\n=====\n",
+        "c.py": "x = 1",
+    }
+    for name, text in read.items():
+        (folder / name).write_text(text)
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "index.js").write_text("x")
+
+    outcome = ingest(settings, folder, "--project", "kinds")
+    told = cli("knowledge", "ingest", str(folder), "--project", "kinds", **settings)
+
+    assert sorted(outcome["added"]) == sorted([*read, "guides/depth.TXT", "index.md"])
+    assert {passed["name"]: passed["code"] for passed in outcome["passed_over"]} == {
+        "guides/picture.png": "type_not_read",
+        "node_modules": "folder_not_read",
+    }
+    assert told.returncode == 0
+    assert [line.split(":")[0] for line in told.stderr.splitlines()] == ["guides/picture.png", "node_modules"]
+    assert told.stdout == "Project kinds: 0 added, 0 replaced, 6 unchanged, 0 deleted, 0 failed, 2 passed over.\n"
+
+
+def test_links_that_lead_out_of_a_folder_are_not_followed(
+    settings: Settings, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secrets = tmp_path_factory.mktemp("elsewhere")
+    (secrets / "secret.txt").write_text("The launch code is zebra42.\n")
+    (folder / "out.txt").symlink_to(secrets / "secret.txt")
+    (folder / "folder").symlink_to(secrets)
+    (folder / "nowhere.txt").symlink_to(secrets / "nothing.txt")
+    (folder / "inside.md").symlink_to(folder / "index.md")
+
+    outcome = ingest(settings, folder, "--project", "links")
+
+    assert outcome["added"] == ["guides/depth.TXT", "index.md", "inside.md"]
+    assert {passed["name"]: passed["code"] for passed in outcome["passed_over"]} == {
+        "folder": "link_to_folder",
+        "guides/picture.png": "type_not_read",
+        "nowhere.txt": "no_file",
+        "out.txt": "link_leads_out",
+    }
+    assert ingest(settings, folder / "out.txt", "--project", "links")["added"] == ["out.txt"]
+
+
+def test_a_file_that_had_failed_is_tried_again(settings: Settings, tmp_path: Path, model: ModelServer) -> None:
+    (tmp_path / "depth.md").write_text("Twelve metres.\n")
+    (tmp_path / "new.md").write_text("Old.\n")
+    refusing = settings | {"OPENAI_BASE_URL": model.url, "PARLEY_EMBEDDING_MODEL": "embed-nan"}
+
+    failed = ingest(refusing, tmp_path, "--project", "again", status=1)
+    (tmp_path / "new.md").write_text("New.\n")
+    again = ingest(settings, tmp_path, "--project", "again")
+
+    assert sorted(failure["name"] for failure in failed["failed"]) == ["depth.md", "new.md"]
+    assert (again["retried"], again["replaced"], again["failed"]) == (["depth.md"], ["new.md"], [])
+
+
 def test_a_project_that_is_made_is_public_unless_it_is_to_be_private(settings: Settings, folder: Path) -> None:
     ingest(settings, folder / "index.md")
     ingest(settings, folder / "index.md", "--project", "alices-own", "--private", "--owner", "user:alice")
@@ -102,7 +164,8 @@ def test_a_file_that_cannot_be_read_is_said_and_stops_no_other(settings: Setting
     assert documents(settings, "--project", "mixed")["good.md"]["status"] == "ready"
     assert told.returncode == 1
     assert [line.split(":")[0] for line in told.stderr.splitlines()] == ["broken.pdf", "empty.md"]
-    assert told.stdout == "Project mixed: 0 added, 1 replaced, 1 unchanged, 0 deleted, 2 failed.\n"
+    assert (outcome["added"], outcome["replaced"], outcome["retried"]) == (["good.md"], [], [])
+    assert told.stdout == "Project mixed: 0 added, 0 replaced, 1 unchanged, 0 deleted, 2 failed.\n"
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_fills_the_memory(settings: Settings, tmp_path: Path) -> None:

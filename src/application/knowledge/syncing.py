@@ -27,6 +27,7 @@ class Change(StrEnum):
 
     ADDED = "added"
     REPLACED = "replaced"
+    RETRIED = "retried"
     UNCHANGED = "unchanged"
 
 
@@ -68,7 +69,7 @@ class PutDocument:
 
 @dataclass(frozen=True, slots=True)
 class PutDocumentHandler:
-    """Adds the file, replaces another one, or leaves the same alone unless it failed.
+    """Adds the file, replaces another one, or leaves the same alone; if that had failed, it is tried again.
 
     Answers with the document's id. Raises what adding and replacing raise.
     """
@@ -90,8 +91,9 @@ class PutDocumentHandler:
             principal=command.principal, document_id=kept.id, content=command.content, media_type=UNKNOWN_TYPE
         )
         replaced = self.replace(replacing)
-        is_same = replaced.job_id == kept.job_id
-        return kept.id, Change.UNCHANGED if is_same else Change.REPLACED
+        if replaced.fingerprint != kept.fingerprint:
+            return kept.id, Change.REPLACED
+        return kept.id, Change.UNCHANGED if replaced.job_id == kept.job_id else Change.RETRIED
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,21 @@ if TYPE_CHECKING:
     from application.facade import Application
     from domain.identity import Principal
 
-_SUFFIXES = frozenset({".txt", ".text", ".log", ".md", ".markdown", ".html", ".htm", ".xhtml", ".pdf", ".docx"})
+_DOCUMENTS = ".txt .text .log .md .markdown .rst .adoc .org .tex .html .htm .xhtml .pdf .docx"
+_DATA = ".csv .tsv .json .jsonl .yaml .yml .toml .xml"
+_CODE = (
+    ".py .pyi .js .mjs .cjs .jsx .ts .tsx .vue .svelte .css .scss .java .kt .kts .scala .groovy .gradle .clj .go .rs "
+    ".c .h .cc .cpp .cxx .hh .hpp .cs .fs .vb .swift .dart .rb .php .pl .pm .lua .r .jl .ex .exs .erl .hs .ml .sh "
+    ".bash .zsh .ps1 .bat .sql .graphql .proto .tf"
+)
+_SUFFIXES = frozenset(f"{_DOCUMENTS} {_DATA} {_CODE}".split())
 """What is read of a folder; a file that is named by itself is read whatever it is called."""
+
+_NOT_WRITTEN = frozenset({"node_modules", "__pycache__"})
+"""Folders of what programs have put there, which would bury what people have written."""
+
+_MOST_NAMED = 20
+"""Files that are passed over and named one by one where people read it."""
 
 
 @click.command(
@@ -52,8 +65,9 @@ def ingest(
 ) -> None:
     """Read files and folders in: what is new or has changed since the last time.
 
-    Folders are gone through with all that is in them, hidden files apart. Documents are called after their files,
-    by their paths in the folder. Can be interrupted, and run again to go on. The server may be running.
+    Folders are gone through for documents, text and source code, hidden files apart; what else is in them, and links
+    that lead out of them, is passed over and named. Documents are called after their files, by their paths in the
+    folder. Can be interrupted, and run again to go on. The server may be running.
     """
     from application.knowledge.syncing import EnsureProject
     from domain.identity import ADMIN, SYSTEM, Principal, PrincipalKind
@@ -61,7 +75,8 @@ def ingest(
 
     if owner.kind is not PrincipalKind.USER:
         raise click.BadParameter('a visitor has no projects: it must be user:<id> or "system".', param_hint="--owner")
-    files = _files(paths)
+    outcome = Outcome(project=key)
+    files = _files(paths, outcome)
     principal = Principal(owner.kind, owner.id, frozenset({ADMIN}))  # With an operator's rights.
     if not public and principal == SYSTEM:
         raise click.UsageError("A private project answers its owner alone: say who that is, by --owner user:<id>.")
@@ -71,7 +86,6 @@ def ingest(
     project = app.projects.ensure(
         EnsureProject(principal=principal, key=key, visibility=Visibility.PUBLIC if public else Visibility.PRIVATE)
     )
-    outcome = Outcome(project=project.key)
     with long_work() as work:
         advance = work.bar("reading in", len(files))
         for name, file in files.items():
@@ -86,19 +100,21 @@ def ingest(
 
 @dataclass
 class Outcome:
-    """What became of the files, by their names."""
+    """What became of the files, by their names: `retried` are those that had failed before, and have not now."""
 
     project: str
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     put_off: list[dict[str, str]] = field(default_factory=list)
+    passed_over: list[dict[str, str]] = field(default_factory=list)
 
 
-def work_off(app: Application, document_id: UUID, outcome: Outcome) -> None:
-    """Have a document read in, and note what went wrong."""
+def work_off(app: Application, document_id: UUID, outcome: Outcome) -> bool:
+    """Have a document read in, and note what went wrong. Whether it failed for good."""
     from domain.identity import SYSTEM
 
     put_off = app.documents.work_off(document_id)
@@ -107,26 +123,52 @@ def work_off(app: Application, document_id: UUID, outcome: Outcome) -> None:
         _note(outcome.put_off, document["name"], **put_off.error)
     elif document["error"] is not None:
         _note(outcome.failed, document["name"], **document["error"])
+        return True
+    return False
 
 
-def _files(paths: Sequence[Path]) -> dict[str, Path]:
+def _files(paths: Sequence[Path], outcome: Outcome) -> dict[str, Path]:
     """The files by the names of their documents."""
     found: dict[str, Path] = {}
     for path in paths:
-        for called, file in _below(path) if path.is_dir() else [(path.name, path)]:
-            name = os.fsencode(called).decode(errors="replace")  # Files may be called what is no text.
+        for called, file in _below(path, outcome) if path.is_dir() else [(path.name, path)]:
+            name = _named(called)
             if name in found and not found[name].samefile(file):
                 raise click.UsageError(f"Two files would be called {name!r}: {plain(found[name])} and {plain(file)}.")
             found[name] = file
     return found
 
 
-def _below(folder: Path) -> Iterator[tuple[str, Path]]:
-    for file in sorted(folder.rglob("*")):
-        inside = file.relative_to(folder)
-        is_hidden = any(part.startswith(".") for part in inside.parts)
-        if file.suffix.lower() in _SUFFIXES and not is_hidden and file.is_file():
-            yield inside.as_posix(), file
+def _named(called: str) -> str:
+    """Files may be called what is no text."""
+    return os.fsencode(called).decode(errors="replace")
+
+
+def _below(folder: Path, outcome: Outcome) -> Iterator[tuple[str, Path]]:
+    """What is read of a folder; what else is in it is noted."""
+    real = folder.resolve()
+    for file in sorted(_visible(folder)):
+        called = file.relative_to(folder).as_posix()
+        if file.is_symlink() and file.is_dir():
+            _note(outcome.passed_over, _named(called), "link_to_folder", "It is a link to a folder.")
+        elif file.is_dir():
+            _note(outcome.passed_over, _named(called), "folder_not_read", "It holds what programs have put there.")
+        elif not file.is_file():
+            _note(outcome.passed_over, _named(called), "no_file", "It is no file.")
+        elif not file.resolve().is_relative_to(real):
+            _note(outcome.passed_over, _named(called), "link_leads_out", "It is a link that leads out of the folder.")
+        elif file.suffix.lower() not in _SUFFIXES:
+            _note(outcome.passed_over, _named(called), "type_not_read", "Files called so are read if named one by one.")
+        else:
+            yield called, file
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """All files below, and the folders that are not gone into; nothing hidden."""
+    for above, folders, files in os.walk(folder):
+        closed = [name for name in folders if name in _NOT_WRITTEN or Path(above, name).is_symlink()]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in closed]
+        yield from (Path(above, name) for name in (*closed, *files) if not name.startswith("."))
 
 
 def _put(
@@ -146,10 +188,14 @@ def _put(
     except ParleyError as refusal:
         _note(outcome.failed, name, refusal.slug, refusal.message)
     else:
-        changes = {Change.ADDED: outcome.added, Change.REPLACED: outcome.replaced, Change.UNCHANGED: outcome.unchanged}
-        changes[change].append(name)
-        if wait:
-            work_off(app, document_id, outcome)
+        changes = {
+            Change.ADDED: outcome.added,
+            Change.REPLACED: outcome.replaced,
+            Change.RETRIED: outcome.retried,
+            Change.UNCHANGED: outcome.unchanged,
+        }
+        if not wait or not work_off(app, document_id, outcome):
+            changes[change].append(name)
 
 
 def _content(file: Path, at_most: int) -> bytes:
@@ -192,12 +238,19 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         complain(f"{failure['name']}: {failure['message']}")
     for waiting in outcome.put_off:
         complain(f"{waiting['name']}: {waiting['message']} A running Parley tries it again.")
+    for passed in outcome.passed_over[:_MOST_NAMED]:
+        complain(f"{passed['name']}: passed over. {passed['message']}")
+    if len(outcome.passed_over) > _MOST_NAMED:
+        complain(f"{len(outcome.passed_over) - _MOST_NAMED} more were passed over: --json names them all.")
     counts: dict[str, Sequence[object]] = {
         "added": outcome.added,
         "replaced": outcome.replaced,
+        "retried": outcome.retried,
         "unchanged": outcome.unchanged,
         "deleted": outcome.deleted,
         "failed": outcome.failed,
+        "passed over": outcome.passed_over,
     }
-    told = ", ".join(f"{len(those)} {what}" for what, those in counts.items())
+    seldom = ("retried", "passed over")
+    told = ", ".join(f"{len(those)} {what}" for what, those in counts.items() if those or what not in seldom)
     say(f"Project {outcome.project}: {told}.")
