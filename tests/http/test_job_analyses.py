@@ -192,7 +192,9 @@ def test_a_visitor_is_shown_what_is_public(parley: ParleyProcess, visitor: Clien
     assert (analysis["score"], analysis["project_id"]) == (50, public)
 
 
-def test_the_same_text_and_knowledge_costs_nothing_the_second_time(author: Client, rare: str) -> None:
+def test_the_same_text_and_knowledge_costs_nothing_the_second_time(
+    parley: ParleyProcess, author: Client, rare: str
+) -> None:
     own = project(author, {"a.md": "# A\n\nWe wrote it in Erlang.\n"})
     job = f"Requirements: Erlang, Prolog. Reference {rare}."
 
@@ -205,6 +207,9 @@ def test_the_same_text_and_knowledge_costs_nothing_the_second_time(author: Clien
     assert first["result"] == second["result"]
     assert (second["score"], third["score"]) == (50, 100)
     assert third["result"]["cached"] is False
+    admin = parley.user(f"admin-{rare}", "admin")
+    assert admin.data("POST", "/cache/clear/", {"region": "analyses", "pattern": "model:*"})["cleared"] == 0
+    assert admin.data("POST", "/cache/clear/", {"region": "analyses", "pattern": "rules:*"})["cleared"] >= 2
 
 
 def test_what_a_job_description_orders_is_not_done(author: Client) -> None:

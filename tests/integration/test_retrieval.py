@@ -12,6 +12,7 @@ import pytest
 from adapters.openai.embeddings import OpenAIEmbedder
 from adapters.sql.engine import Database, open_database
 from adapters.sql.schema import Schema
+from application.caching import Region
 from application.knowledge.retrieval import Mode, Retrieval
 from application.ports.knowledge import EmbeddingError
 from domain.agents import ALL_KNOWLEDGE, NO_KNOWLEDGE, KnowledgeScope
@@ -140,6 +141,17 @@ def test_what_was_found_is_remembered_until_something_else_can_be(library: Libra
 
     assert asked() == before, "the question's vector is remembered by itself"
     assert {passage.document for passage in fresh} == {"sea.md", "more.md"}
+
+
+def test_what_is_remembered_is_forgotten_by_its_mode_or_by_its_model(library: Library) -> None:
+    for mode in Mode:
+        library.retrieval.search("tides", library.scope(), limit=5, mode=mode)
+
+    def forgotten(region: Region, pattern: str) -> int:
+        return library.caches.clear(region, pattern)
+
+    assert [forgotten(Region.RETRIEVAL, f"{mode}:*") for mode in ("none", *Mode)] == [0, 1, 1, 1]
+    assert [forgotten(Region.EMBEDDINGS, f"{model}:*") for model in ("another", "test-embedding")] == [0, 1]
 
 
 def test_nothing_is_remembered_from_one_scope_to_another(plain: Library) -> None:

@@ -90,8 +90,8 @@ class AnalyseJob:
             hashlib.sha256(text.encode()).hexdigest(),
             scope.key,
             [[project.name, project.description, *project.skills] for project in projects],
-            self.extractor.method,
         )
+        key = f"{self.extractor.method}:{key}"
         known = self.caches.get(Region.ANALYSES, key)
         if isinstance(known, dict):
             return known, True

@@ -124,7 +124,7 @@ class Retrieval:
         space = embedder.space if embedder is not None else None
         found = self.caches.remembered(
             Region.RETRIEVAL,
-            key_of(scope.key, mode, space, self.floor, limit, question),
+            f"{mode}:{key_of(scope.key, space, self.floor, limit, question)}",
             lambda: [_kept(one) for one in self._ranked(question, scope, limit, mode, embedder)],
         )
         return [_passage(one) for one in found]
@@ -157,7 +157,9 @@ class Retrieval:
             raise state.failure
         try:
             kept = self.caches.remembered(
-                Region.EMBEDDINGS, key_of(embedder.space, question), lambda: _packed(embedder.embed([question])[0])
+                Region.EMBEDDINGS,
+                f"{embedder.space}:{key_of(question)}",
+                lambda: _packed(embedder.embed([question])[0]),
             )
         except EmbeddingError as failure:
             self._note(failure)
