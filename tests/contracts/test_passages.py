@@ -170,6 +170,33 @@ class PassagesContract:
         assert list(index.nearest([1.0, 0.0], _SPACE, _scope(project), limit=9)) == []
         assert index.frequencies(["wolf", "bear"], _scope(project)) == ({"bear": 1}, 1)
 
+    def test_what_stood_there_before_keeps_its_vector(
+        self, start_work: StartWork, index: PassageIndex, project: Project
+    ) -> None:
+        pieces = [Piece(heading="Animals", text=name) for name in ("wolf", "bear", "fox")]
+        others = [Piece(heading="Plants", text="fox"), pieces[1], Piece(heading="", text="hare"), pieces[0], pieces[1]]
+        vectors = [[0.1, 1.0], [1.0, -0.3], [0.5, 0.5]]
+        document = _added(start_work, project, pieces, vectors=vectors)
+
+        with start_work() as work:
+            work.passages.replace(work.documents.get(document.id, for_=SYSTEM), others)
+            work.commit()
+
+        with start_work() as work:
+            assert list(work.passages.dimensions(document.id, _SPACE)) == [None, 2, None, 2, 2]
+            assert list(work.passages.dimensions(document.id, "another")) == [None] * 5
+        for vector, name in zip(vectors, ("wolf", "bear"), strict=False):
+            nearest = index.nearest(vector, _SPACE, _scope(project), limit=9)
+            assert (len(nearest), nearest[0].text) == (3, name)
+            assert nearest[0].similarity == pytest.approx(1.0, abs=1e-6)
+
+        with start_work() as work:
+            work.passages.embed(document.id, _SPACE, [[1.0, 0.0], None, [0.0, -1.0], None, None])
+            work.commit()
+        with start_work() as work:
+            assert list(work.passages.dimensions(document.id, _SPACE)) == [2] * 5
+        assert [one.text for one in index.nearest([0.0, -1.0], _SPACE, _scope(project), limit=1)] == ["hare"]
+
     def test_replacing_that_is_not_committed_changes_nothing(
         self, start_work: StartWork, index: PassageIndex, project: Project
     ) -> None:

@@ -117,6 +117,11 @@ class Knowledge:
             ReplaceDocument(principal=ALICE, document_id=document_id, content=content)
         )
 
+    def reingest(self, document_id: UUID) -> None:
+        ReingestDocumentHandler(self.start_work, new_id, self.clock)(
+            ReingestDocument(principal=ALICE, document_id=document_id)
+        )
+
     def embed_stale(self) -> int:
         return EmbedStale(self.start_work, self.embedder, new_id, self.clock)()
 
@@ -296,6 +301,39 @@ def test_a_document_of_many_passages_is_embedded_in_batches_with_progress(knowle
     assert len(_embedder(knowledge).embedded) == count
 
 
+def test_only_what_has_changed_in_a_document_is_embedded(knowledge: Knowledge) -> None:
+    sections = [f"# Part {number}\n\n" + f"Word{number} " * 200 for number in range(20)]
+    document = knowledge.add("\n\n".join(sections).encode(), name="long.md")
+    knowledge.work()
+    embedded = _embedder(knowledge).embedded
+    before = len(embedded)
+
+    knowledge.reingest(document)
+    knowledge.work()
+    assert (len(embedded), knowledge.shown(document)["embedded"]) == (before, True)
+
+    sections[7] = "# Part 7\n\nThis one is new.\n"
+    knowledge.replace(document, "\n\n".join(sections).encode())
+    knowledge.work()
+
+    assert embedded[before:] == ["Part 7\n\nThis one is new."]
+    assert knowledge.shown(document)["embedded"]
+    with knowledge.start_work() as work:
+        assert set(work.passages.dimensions(document, "fake")) == {8}
+
+
+def test_vectors_of_another_dimension_are_not_kept_beside_new_ones(knowledge: Knowledge) -> None:
+    document = knowledge.add()
+    knowledge.work()
+    _embedder(knowledge).dimension = 5
+
+    knowledge.replace(document, TEXT + b"\n# Another\n\nSomething else.\n")
+    knowledge.work()
+
+    with knowledge.start_work() as work:
+        assert set(work.passages.dimensions(document, "fake")) == {5}
+
+
 def test_an_embedding_model_that_is_away_is_waited_for(knowledge: Knowledge) -> None:
     embedder = _embedder(knowledge)
     embedder.failure = AWAY
@@ -396,20 +434,19 @@ def test_a_job_over_which_workers_are_lost_again_and_again_is_given_up(plain: Kn
 
 def test_a_document_can_be_read_in_again(plain: Knowledge) -> None:
     document = plain.add()
-    reingest = ReingestDocumentHandler(plain.start_work, new_id, plain.clock)
     plain.work()
     first = plain.job_of(document)
 
-    reingest(ReingestDocument(principal=ALICE, document_id=document))
+    plain.reingest(document)
     assert plain.shown(document)["status"] == "ready"
     plain.work()
 
     assert plain.job_of(document).id != first.id
     assert plain.shown(document)["error"] is None
-    reingest(ReingestDocument(principal=ALICE, document_id=document))
+    plain.reingest(document)
     running = plain.job_of(document)
     plain.claim(running.id)
-    reingest(ReingestDocument(principal=ALICE, document_id=document))
+    plain.reingest(document)
     assert plain.job_of(document).id == running.id  # Somebody is just doing that.
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select, text
+from sqlalchemy import and_, bindparam, delete, insert, select, text
 
 from adapters.sql.knowledge_tables import passage_vectors, passages
 from adapters.sql.repositories import Kept
@@ -39,11 +40,15 @@ class SqlPassages:
         self._is_sqlite = kept.connection.dialect.name == "sqlite"
 
     def replace(self, document: Document, pieces: Sequence[Piece]) -> None:
+        kept = self._vectors(document.id, {(piece.heading, piece.text) for piece in pieces})
         while self._connection.execute(_DELETE_SOME, {"document": document.id}).rowcount:
             time.sleep(_TURN)
         for first in range(0, len(pieces), _AT_ONCE):
             self._add(document, pieces[first : first + _AT_ONCE], first)
             time.sleep(_TURN)
+        if kept:
+            stored = ((number, kept.get((heading, content))) for number, heading, content in self._stored(document.id))
+            self._give([(number, *vector) for number, vector in stored if vector is not None])
 
     def rename(self, document: Document) -> None:
         stored = self._stored(document.id)
@@ -58,8 +63,15 @@ class SqlPassages:
     def texts(self, document_id: UUID) -> Sequence[str]:
         return [f"{heading}\n\n{content}" if heading else content for _, heading, content in self._stored(document_id)]
 
-    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float]]) -> None:
-        embedded = list(zip((number for number, _, _ in self._stored(document_id)), vectors, strict=True))
+    def dimensions(self, document_id: UUID, space: str) -> Sequence[int | None]:
+        return self._connection.execute(_DIMENSIONS, {"document": document_id, "space": space}).scalars().all()
+
+    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float] | None]) -> None:
+        embedded = zip((number for number, _, _ in self._stored(document_id)), vectors, strict=True)
+        self._give([(number, space, vector) for number, vector in embedded if vector is not None])
+
+    def _give(self, embedded: Sequence[tuple[int, str, Sequence[float]]]) -> None:
+        """Passages by their numbers, each with the space of its vector and that."""
         for first in range(0, len(embedded), _AT_ONCE):
             rows = [
                 {
@@ -69,7 +81,7 @@ class SqlPassages:
                     # As text: the driver would look at each number of an array by itself.
                     "vector": vector if self._is_sqlite else f"{{{','.join(map(repr, vector))}}}",
                 }
-                for number, vector in embedded[first : first + _AT_ONCE]
+                for number, space, vector in embedded[first : first + _AT_ONCE]
             ]
             numbers = [row["number"] for row in rows]
             self._connection.execute(delete(passage_vectors).where(passage_vectors.c.number.in_(numbers)))
@@ -97,6 +109,20 @@ class SqlPassages:
             with_terms = [row | {"terms": those} for row, those in zip(rows, terms, strict=True)]
             self._connection.execute(_INSERT_IN_POSTGRES, with_terms)
 
+    def _vectors(
+        self, document_id: UUID, wanted: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], tuple[str, Sequence[float]]]:
+        """By heading and text, the vectors of those passages that are wanted, each with its space."""
+        stored = [(number, (heading, content)) for number, heading, content in self._stored(document_id)]
+        places = {number: place for number, place in stored if place in wanted}
+        numbers, found = list(places), {}
+        for first in range(0, len(numbers), _AT_ONCE):
+            rows = self._connection.execute(_VECTORS, {"numbers": numbers[first : first + _AT_ONCE]})
+            for number, space, vector in rows:
+                found[places[number]] = space, array("f", vector)  # Four bytes a number: there may be many.
+            time.sleep(_TURN)
+        return found
+
     def _stored(self, document_id: UUID) -> Sequence[Any]:
         return self._connection.execute(_STORED, {"document": document_id}).all()
 
@@ -111,6 +137,19 @@ def _terms(document: Document, heading: str, content: str) -> list[str]:
 
 _STORED = (
     select(passages.c.number, passages.c.heading, passages.c.text)
+    .where(passages.c.document_id == bindparam("document"))
+    .order_by(passages.c.place)
+)
+_VECTORS = select(passage_vectors.c.number, passage_vectors.c.space, passage_vectors.c.vector).where(
+    passage_vectors.c.number.in_(bindparam("numbers", expanding=True))
+)
+_DIMENSIONS = (
+    select(passage_vectors.c.dimension)
+    .select_from(passages)
+    .outerjoin(
+        passage_vectors,
+        and_(passage_vectors.c.number == passages.c.number, passage_vectors.c.space == bindparam("space")),
+    )
     .where(passages.c.document_id == bindparam("document"))
     .order_by(passages.c.place)
 )

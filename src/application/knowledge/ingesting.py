@@ -95,7 +95,10 @@ class ReadDocument:
 
 @dataclass(frozen=True, slots=True)
 class EmbedDocument:
-    """Handles JobKind.EMBED, see application.jobs.JobHandler: gives a document's passages their vectors."""
+    """Handles JobKind.EMBED, see application.jobs.JobHandler: gives a document's passages their vectors.
+
+    Passages that have kept theirs are not embedded again.
+    """
 
     start_work: StartWork
     embedder: Embedder | None
@@ -107,8 +110,8 @@ class EmbedDocument:
         with self.start_work() as work:
             document = work.documents.get(job.subject_id, for_=SYSTEM)
             texts = work.passages.texts(document.id)
-        space = self.embedder.space
-        vectors = _embedded(self.embedder, texts, progress)
+            kept = work.passages.dimensions(document.id, space := self.embedder.space)
+        vectors = _completed(self.embedder, texts, kept, progress)
 
         def write(work: UnitOfWork) -> None:
             project = work.projects.get(document.project_id, for_=SYSTEM, deleted=None)
@@ -175,6 +178,22 @@ def _queued(work: UnitOfWork, kind: JobKind, document: Document, job_id: UUID, n
     job = Job.queue(id=job_id, kind=kind, subject_id=document.id, owner=document.owner, now=now)
     work.jobs.add(job)
     return job
+
+
+def _completed(
+    embedder: Embedder, texts: Sequence[str], kept: Sequence[int | None], progress: Progress
+) -> Sequence[Sequence[float] | None]:
+    """The vectors that texts lack; None for those that have `kept` one, which is told by its dimension.
+
+    All of them, if those that were kept cannot be compared with what the model gives by now.
+    """
+    lacking = [number for number, dimension in enumerate(kept) if dimension is None]
+    made = _embedded(embedder, [texts[number] for number in lacking], progress)
+    dimensions = {len(vector) for vector in made} | {dimension for dimension in kept if dimension is not None}
+    if len(dimensions) > 1:
+        return _embedded(embedder, texts, progress)
+    vectors = dict(zip(lacking, made, strict=True))
+    return [vectors.get(number) for number in range(len(texts))]
 
 
 def _embedded(embedder: Embedder, texts: Sequence[str], progress: Progress) -> Sequence[Sequence[float]]:

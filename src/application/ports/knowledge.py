@@ -96,15 +96,22 @@ class Passages(Protocol):
     """The passages of documents, as they are written."""
 
     def replace(self, document: Document, pieces: Sequence[Piece]) -> None:
-        """Have a document found by these, in their order, and by no others; they have no vectors yet."""
+        """Have a document found by these, in their order, and by no others.
+
+        What stood there before, under the same headings, keeps its vector. The others have none yet.
+        """
         ...
 
     def texts(self, document_id: UUID) -> Sequence[str]:
         """What is embedded of each passage, in their order: the headings that it stands under, and its text."""
         ...
 
-    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float]]) -> None:
-        """Give each passage its vector, in their order."""
+    def dimensions(self, document_id: UUID, space: str) -> Sequence[int | None]:
+        """Of each passage's vector of `space`, in their order; None for a passage that has none."""
+        ...
+
+    def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float] | None]) -> None:
+        """Give each passage its vector, in their order; with None it keeps the one that it has."""
         ...
 
     def rename(self, document: Document) -> None:
