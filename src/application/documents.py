@@ -163,10 +163,11 @@ def project_document(project: Project, asker: str, *, document_count: int = 0, p
     }
 
 
-def document_of_project(document: KnowledgeDocument, job: Job | None) -> Document:
+def document_of_project(document: KnowledgeDocument, job: Job | None, space: str | None = None) -> Document:
     """A document of a project, without its text; `job` is the one that reads it in or embeds it, if there is one.
 
-    It is `processing` while that runs for the first time, and has `progress` whenever it lives.
+    `space` is that of the vectors that questions have, None where they have none: `embedded` says whether these find
+    it. It is `processing` while that runs for the first time, and has `progress` whenever it lives.
     """
     is_live = job is not None and job.status in LIVE
     is_begun = job is not None and job.status is JobStatus.RUNNING
@@ -183,7 +184,7 @@ def document_of_project(document: KnowledgeDocument, job: Job | None) -> Documen
         "error": document.error,
         "characters": document.characters,
         "passage_count": document.passage_count,
-        "embedded": document.embedded_with is not None,
+        "embedded": space is not None and document.embedded_with == space,
         "metadata": document.metadata,
         "created_at": document.created_at,
         "updated_at": document.updated_at,

@@ -70,7 +70,7 @@ class Knowledge:
         self.embedder = embedder
         self.now = NOW
         self.woken: list[UUID] = []
-        self.reader = SqlKnowledgeReader(database)
+        self.reader = SqlKnowledgeReader(database, embedder.space if embedder is not None else None)
         self.ingestion = Ingestion(new_id, self.clock, LIMITS, embedder)
         handlers: dict[JobKind, JobHandler] = {
             JobKind.INGEST: ReadDocument(self.start_work, SafeParser(), self.ingestion),
@@ -381,7 +381,9 @@ def test_another_embedding_model_embeds_everything_anew(knowledge: Knowledge) ->
     first, second = knowledge.add(name="first.md"), knowledge.add(name="second.md")
     knowledge.work()
     assert knowledge.embed_stale() == 0
+    assert knowledge.shown(first)["embedded"]
     other = knowledge.with_embedder(FakeEmbedder("another", dimension=5))
+    assert not other.shown(first)["embedded"]
 
     assert other.embed_stale() == 2
     assert other.embed_stale() == 0  # They are under way.

@@ -315,6 +315,8 @@ def test_an_embedding_model_that_is_away_does_not_hold_anybody_up(
     near = away | {"OPENAI_BASE_URL": model.url}
     assert ingest(near, folder / "index.md", "--project", "near")["put_off"] == []
     assert documents(near, "--project", "near")["index.md"]["embedded"]
+    for other in ({"PARLEY_EMBEDDING_MODEL": "another"}, {"PARLEY_EMBEDDING_MODEL": ""}):
+        assert not documents(near | other, "--project", "near")["index.md"]["embedded"]
 
 
 def test_what_a_killed_command_has_left_is_taken_up_by_the_next(settings: Settings, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import httpx2
 import openai
 
 from adapters.openai.connections import Call, abortable_client
+from adapters.openai.spaces import space_of
 from application.ports.knowledge import EmbeddingError
 
 _CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
@@ -60,7 +61,7 @@ class OpenAIEmbedder:
 
     @property
     def space(self) -> str:
-        return self._model if self._dimensions is None else f"{self._model}@{self._dimensions}"
+        return space_of(self._model, self._dimensions)
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         vectors: list[Sequence[float]] = []

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select
 
 from adapters.sql.activity import by_code_point
+from adapters.sql.engine import Database
 from adapters.sql.knowledge_tables import documents, job_analyses, jobs, projects
 from adapters.sql.operations import HistoryOperations, count, is_deleted, one, owned, paged, part, told, with_deletion
 from adapters.sql.tables import outbox, replies, sessions
@@ -16,6 +17,7 @@ from application.documents import document_of_project, project_document
 from application.job_analyses.documents import listed_document
 from application.ports.persistence import Document
 from application.ports.queries import Page
+from application.ports.runtime import Now
 from domain.job_analyses import JobAnalysis
 from domain.jobs import LIVE, Job, JobStatus
 from domain.knowledge import Document as KnowledgeDocument
@@ -31,7 +33,11 @@ _ANALYSIS_KEYS: dict[str, ColumnElement[Any]] = {
 
 
 class SqlOperatorReader(HistoryOperations):
-    """See application.ports.operations.OperatorReader."""
+    """See application.ports.operations.OperatorReader; `space` is that of the present embedding model's vectors."""
+
+    def __init__(self, database: Database, now: Now, space: str | None = None) -> None:
+        super().__init__(database, now)
+        self._space = space
 
     def projects(self, *, owner: str | None, deleted: bool, page: Page) -> Document:
         those = and_(owned(projects, owner), is_deleted(projects, deleted))
@@ -65,14 +71,14 @@ class SqlOperatorReader(HistoryOperations):
         with self._database.reading() as connection:
             total = count(connection, documents, those)
             found = connection.execute(part(wanted, key, documents.c.id, page)).all()
-            items = _documents(connection, found)
+            items = _documents(connection, found, self._space)
         return paged([told(item, row) for item, row in zip(items, found, strict=True)], total, page)
 
     def document(self, document_id: UUID) -> Document:
         wanted = with_deletion(select(documents), documents).where(documents.c.id == document_id)
         with self._database.reading() as connection:
             row = one(connection, wanted, "document", document_id)
-            (document,) = _documents(connection, [row])
+            (document,) = _documents(connection, [row], self._space)
         return told(document, row, alone=True)
 
     def jobs(self, *, owner: str | None, statuses: Collection[str], kind: str | None, page: Page) -> Document:
@@ -172,13 +178,14 @@ def _projects(connection: Connection, found: Sequence[Row[Any]]) -> list[Documen
     return made
 
 
-def _documents(connection: Connection, found: Sequence[Row[Any]]) -> list[Document]:
+def _documents(connection: Connection, found: Sequence[Row[Any]], space: str | None) -> list[Document]:
     wanted = select(jobs).where(jobs.c.id.in_([row.job_id for row in found]), jobs.c.status.in_(LIVE))
     live = {row.id: cast(Job, row) for row in connection.execute(wanted)}
     naming = select(projects.c.id, projects.c.key).where(projects.c.id.in_({row.project_id for row in found}))
     keys = {row.id: row.key for row in connection.execute(naming)}
     return [
-        document_of_project(cast(KnowledgeDocument, row), live.get(row.job_id)) | {"project": keys[row.project_id]}
+        document_of_project(cast(KnowledgeDocument, row), live.get(row.job_id), space)
+        | {"project": keys[row.project_id]}
         for row in found
     ]
 

@@ -25,10 +25,11 @@ from domain.knowledge import Project, Visibility
 
 
 class SqlKnowledgeReader:
-    """See application.ports.knowledge.KnowledgeReader."""
+    """See application.ports.knowledge.KnowledgeReader; `space` is that of the present embedding model's vectors."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, space: str | None = None) -> None:
         self._database = database
+        self._space = space
 
     def projects(self, principal: Principal, page: Page, *, visible: bool = False) -> Document:
         those = is_visible(principal.key) if visible else projects.c.owner == principal.key
@@ -49,18 +50,18 @@ class SqlKnowledgeReader:
                 _visible(connection, project_id, principal, "project", project_id)
                 those = documents.c.project_id == project_id
             total, found = _part(connection, documents, and_(those, documents.c.deletion_id.is_(None)), page)
-            return _paged(shown_documents(connection, found), total, page)
+            return _paged(shown_documents(connection, found, self._space), total, page)
 
     def document(self, document_id: UUID, principal: Principal) -> Document:
         with self._database.reading() as connection:
-            return shown_documents(connection, [_document(connection, document_id, principal)])[0]
+            return shown_documents(connection, [_document(connection, document_id, principal)], self._space)[0]
 
     def content(self, document_id: UUID, principal: Principal) -> tuple[Document, bytes]:
         with self._database.reading() as connection:
             found = _document(connection, document_id, principal)
             wanted = select(document_contents.c.content).where(document_contents.c.document_id == document_id)
             content: bytes = connection.execute(wanted).scalar_one()
-            document = shown_documents(connection, [found])[0]
+            document = shown_documents(connection, [found], self._space)[0]
             is_known = found.ingested == found.fingerprint
             return document if is_known else document | {"media_type": UNKNOWN_TYPE}, content
 
@@ -111,11 +112,11 @@ def shown_projects(
     ]
 
 
-def shown_documents(connection: Connection, found: Sequence[Row[Any]]) -> list[Document]:
+def shown_documents(connection: Connection, found: Sequence[Row[Any]], space: str | None = None) -> list[Document]:
     """Rows of documents with how far the jobs are that are at work on them."""
     wanted = select(jobs).where(jobs.c.id.in_([row.job_id for row in found]), jobs.c.status.in_(LIVE))
     live = {row.id: cast(Job, row) for row in connection.execute(wanted)}
-    return [document_of_project(cast(KnowledgeDocument, row), live.get(row.job_id)) for row in found]
+    return [document_of_project(cast(KnowledgeDocument, row), live.get(row.job_id), space) for row in found]
 
 
 def _visible(connection: Connection, project_id: UUID, principal: Principal, kind: str, wanted: UUID) -> Row[Any]:

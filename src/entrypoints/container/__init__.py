@@ -153,7 +153,8 @@ class Container(containers.DeclarativeContainer):
     sql_reader = providers.Singleton(SqlReader, database)
     live_replies = providers.Singleton(SqlLiveReplies, database)
     session_reader = providers.Singleton(SqlSessionReader, database, clock)
-    knowledge_reader = providers.Singleton(SqlKnowledgeReader, database)
+    embedding_space = providers.Singleton(language.embedding_space, settings)
+    knowledge_reader = providers.Singleton(SqlKnowledgeReader, database, embedding_space)
     idempotency = providers.Singleton(
         Idempotency, providers.Singleton(SqlIdempotencyKeys, database), clock, settings.provided.idempotency_lifetime
     )
@@ -430,7 +431,7 @@ class Container(containers.DeclarativeContainer):
         read_knowledge=knowledge_reader,
         read_job_analyses=providers.Factory(SqlJobAnalysisReader, database),
         read_deleted=providers.Factory(SqlDeletedReader, database, settings.provided.retention),
-        read_all=providers.Factory(SqlOperatorReader, database, clock),
+        read_all=providers.Factory(SqlOperatorReader, database, clock, embedding_space),
         retrieval=retrieval,
         statistics=providers.Factory(
             ReadStatisticsHandler,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adapters.offline.responder import MODEL_AWAY, OfflineResponder
+from adapters.openai.spaces import space_of
 from application.ports.knowledge import Embedder
 from application.ports.language import LanguageModel
 from application.telemetry import Telemetry
@@ -37,6 +38,13 @@ def fallback(settings: Settings) -> LanguageModel | None:
     if not settings.has_model or not settings.fallback:
         return None
     return OfflineResponder(preface=MODEL_AWAY, pause=settings.offline_pause)
+
+
+def embedding_space(settings: Settings) -> str | None:
+    """See Embedder.space; None where nothing is embedded."""
+    if settings.embedding_model is None:
+        return None
+    return space_of(settings.embedding_model, settings.embedding_dimensions)
 
 
 def embedder(settings: Settings, *, hurried: bool = False) -> Embedder | None:
