@@ -299,6 +299,10 @@ class Document(Recorder):
             self.error = None
         self.updated_at = now
 
+    def lose_embeddings(self) -> None:
+        """Be found by its words alone, until it is embedded anew."""
+        self.embedded_with = None
+
     def refuse(self, code: str, message: str, now: datetime) -> None:
         """Note why its content cannot be read in; what was found in it before still is."""
         self.error = {"code": code, "message": message}

@@ -295,6 +295,26 @@ class PassagesContract:
         assert [one.text for one in index.nearest([1.0, 0.0, 0.0], _SPACE, _scope(project), limit=9)] == ["three"]
         assert list(index.nearest([1.0, 0.0], "another", _scope(project), limit=9)) == []
 
+    def test_documents_tell_the_dimension_of_their_vectors_until_they_are_forgotten(
+        self, start_work: StartWork, index: PassageIndex, project: Project
+    ) -> None:
+        pieces = [Piece(heading="", text="one"), Piece(heading="", text="more")]
+        two = _added(start_work, project, pieces, vectors=[[1.0, 0.0]] * 2)
+        three = _added(start_work, project, pieces, vectors=[[1.0, 0.0, 0.0]] * 2, name="three.md")
+        _added(start_work, project, pieces, name="none.md")
+
+        with start_work() as work:
+            assert work.documents.dimensions(_SPACE) == {two.id: 2, three.id: 3}
+            assert work.documents.dimensions("another") == {}
+            work.passages.forget_vectors(two.id)
+            work.commit()
+
+        with start_work() as work:
+            assert work.documents.dimensions(_SPACE) == {three.id: 3}
+            assert list(work.passages.dimensions(two.id, _SPACE)) == [None, None]
+        assert list(index.nearest([1.0, 0.0], _SPACE, _scope(project), limit=9)) == []
+        assert len(_found(index, project, "more")) == 3
+
     def test_vectors_of_many_numbers_are_kept_as_they_are(
         self, start_work: StartWork, index: PassageIndex, project: Project
     ) -> None:

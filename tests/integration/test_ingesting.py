@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adapters.in_process.cache import InProcessCache
 from adapters.in_process.queue import InProcessQueue
 from adapters.in_process.runtime import new_id
 from adapters.parsing.parser import SafeParser
@@ -21,6 +23,7 @@ from adapters.sql.engine import Database, open_database
 from adapters.sql.knowledge_reader import SqlKnowledgeReader
 from adapters.sql.schema import Schema
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.caching import Caches, Lifetimes, Region
 from application.jobs import JobFailed, JobHandler, Progress, RunJob, SweepJobs, Write
 from application.knowledge.documents import (
     AddDocument,
@@ -77,6 +80,8 @@ class Knowledge:
             JobKind.EMBED: EmbedDocument(self.start_work, embedder, self.clock),
         }
         self.run = RunJob(self.start_work, handlers, self.clock)
+        self.caches = Caches(InProcessCache(1024 * 1024), Lifetimes(), new_id)
+        self.embed_stale = EmbedStale(self.start_work, embedder, new_id, self.clock, self.caches, pause=0.0)
         self._project = project
 
     @property
@@ -121,9 +126,6 @@ class Knowledge:
         ReingestDocumentHandler(self.start_work, new_id, self.clock)(
             ReingestDocument(principal=ALICE, document_id=document_id)
         )
-
-    def embed_stale(self) -> int:
-        return EmbedStale(self.start_work, self.embedder, new_id, self.clock)()
 
     def work(self) -> None:
         """Do what is due, and what that leads to."""
@@ -364,7 +366,7 @@ def test_what_cannot_be_embedded_is_found_by_its_words_and_harms_no_other(knowle
     if kind == "refused":
         embedder.failure = REFUSED
     else:
-        embedder.embed = lambda texts: [[1.0]]  # type: ignore[method-assign] # one vector, whatever is asked
+        embedder.embed = lambda texts: [[1.0] * 8]  # type: ignore[method-assign] # one vector, whatever is asked
         knowledge.replace(bad, b"\n\n".join(b"# Part\n\n" + b"word " * 300 for _ in range(4)))
         knowledge.run(knowledge.job_of(bad).id)
     knowledge.work()
@@ -395,6 +397,67 @@ def test_another_embedding_model_embeds_everything_anew(knowledge: Knowledge) ->
     with other.start_work() as work:
         assert work.documents.get(first, for_=ALICE).embedded_with == "another"
     assert len(_embedder(other).embedded) == 2 * other.shown(first)["passage_count"]
+
+
+def test_a_model_that_gives_another_dimension_embeds_everything_anew(
+    knowledge: Knowledge, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = knowledge.add(name="first.md"), knowledge.add(name="second.md")
+    knowledge.work()
+    assert knowledge.embed_stale() == 0
+    later = knowledge.with_embedder(FakeEmbedder(dimension=5))
+    later.caches.put(Region.EMBEDDINGS, "fake:question", "old")
+    later.caches.put(Region.EMBEDDINGS, "another:question", "old")
+    _embedder(later).failure = AWAY
+    assert later.embed_stale() == 0
+    _embedder(later).failure = None
+
+    assert later.embed_stale() == 2
+    assert "fake gives 5 numbers now: 2 documents are embedded anew" in caplog.text
+    assert later.embed_stale() == 0  # They are under way.
+    assert not later.shown(first)["embedded"]
+    later.work()
+
+    assert later.embed_stale() == 0
+    for document in (first, second):
+        assert later.shown(document)["embedded"]
+        with later.start_work() as work:
+            assert set(work.passages.dimensions(document, "fake")) == {5}
+    found = [later.caches.get(Region.EMBEDDINGS, f"{space}:question") for space in ("fake", "another")]
+    assert found == [None, "old"]
+
+
+def test_a_model_that_goes_to_and_fro_between_dimensions_is_left_alone_in_the_end(
+    knowledge: Knowledge, caplog: pytest.LogCaptureFixture
+) -> None:
+    knowledge.add()
+    knowledge.work()
+    embedder, dimensions = _embedder(knowledge), itertools.cycle([5, 8, 8, 5, 5])
+    embedder.before = lambda: setattr(embedder, "dimension", next(dimensions))
+
+    queued = []
+    for _ in range(20):
+        queued.append(knowledge.embed_stale())
+        knowledge.work()
+
+    assert 1 <= sum(queued) <= 2
+    assert "fake changes the dimension of its vectors again and again" in caplog.text
+
+
+def test_a_document_whose_vectors_are_dropped_while_it_is_embedded_is_embedded_anew(knowledge: Knowledge) -> None:
+    document = knowledge.add()
+    knowledge.work()
+    knowledge.reingest(document)
+    knowledge.run(knowledge.job_of(document).id)
+    overtaken = knowledge.job_of(document)
+    _embedder(knowledge).dimension = 5
+
+    assert knowledge.embed_stale() == 1
+    knowledge.work()
+
+    assert knowledge.job_of(document).id != overtaken.id
+    with knowledge.start_work() as work:
+        assert set(work.passages.dimensions(document, "fake")) == {5}
 
 
 def test_an_embedding_model_that_is_configured_later_embeds_what_there_is(database: Database) -> None:

@@ -14,11 +14,12 @@ from adapters.sql.engine import Database, open_database
 from adapters.sql.schema import Schema
 from application.caching import Region
 from application.knowledge.retrieval import Mode, Retrieval
-from application.ports.knowledge import EmbeddingError
+from application.ports.knowledge import Embedder, EmbeddingError
 from domain.agents import ALL_KNOWLEDGE, NO_KNOWLEDGE, KnowledgeScope
 from domain.errors import Conflict
 from domain.knowledge import Visibility
 from tests.builders import ADMIN, ALICE, BOB
+from tests.fakes.embedder import FakeEmbedder
 from tests.library import Library
 from tests.model_server import ModelServer
 
@@ -100,6 +101,16 @@ def test_passages_without_vectors_are_found_beside_those_with_some(library: Libr
     found = library.retrieval.search("tides", library.scope(), limit=5)
 
     assert {passage.document for passage in found} == {"sea.md", "more.md"}
+
+
+def test_where_no_vector_can_be_compared_passages_are_found_by_their_words(library: Library) -> None:
+    shorter = _with(library.retrieval, FakeEmbedder("test-embedding", dimension=8))
+
+    for _ in range(2):  # The second time, it is remembered.
+        found = shorter.find("tides", library.scope(), limit=5)
+        assert (found.mode, found.is_lessened, len(found.passages)) == (Mode.TEXT, False, 1)
+    found = shorter.find("tides", library.scope(), limit=5, mode=Mode.VECTOR)
+    assert (found.mode, len(found.passages)) == (Mode.VECTOR, 0)
 
 
 def test_everybody_searches_what_is_public_and_their_own(plain: Library) -> None:
@@ -195,9 +206,9 @@ def test_an_embedder_that_is_back_is_asked_again(library: Library, embedding: Em
     busy = _with(library.retrieval, embedding("embed-429-twice"), pause=0.0)
     question = "the moon pulls the ocean here"
 
-    modes = [busy.find(question, library.scope(), limit=5).mode for _ in range(4)]
+    lessened = [busy.find(question, library.scope(), limit=5).is_lessened for _ in range(4)]
 
-    assert modes == [Mode.TEXT, Mode.TEXT, Mode.HYBRID, Mode.HYBRID]
+    assert lessened == [True, True, False, False]
     assert "away" not in busy.ping()
 
 
@@ -223,7 +234,7 @@ def test_it_says_what_there_is_to_search(library: Library) -> None:
     assert library.retrieval.ping().endswith("; embedded by test-embedding")
 
 
-def _with(retrieval: Retrieval, embedder: OpenAIEmbedder, pause: float = 60.0) -> Retrieval:
+def _with(retrieval: Retrieval, embedder: Embedder, pause: float = 60.0) -> Retrieval:
     """The same, in another state."""
     return Retrieval(
         retrieval.index,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, insert, or_, select
 
-from adapters.sql.knowledge_tables import document_contents, documents, jobs, map_knowledge, projects
+from adapters.sql.knowledge_tables import (
+    document_contents,
+    documents,
+    jobs,
+    map_knowledge,
+    passage_vectors,
+    passages,
+    projects,
+)
 from adapters.sql.repositories import Kept, authorised
 from adapters.sql.scopes import scope
 from application.ports.knowledge import Scope
@@ -122,6 +130,15 @@ class SqlDocuments:
             .limit(limit)
         )
         return self._kept.session.execute(wanted).scalars().all()
+
+    def dimensions(self, space: str) -> Mapping[UUID, int]:
+        wanted = (
+            select(documents.c.id, passage_vectors.c.dimension)
+            .join(passages, and_(passages.c.document_id == documents.c.id, passages.c.place == 0))
+            .join(passage_vectors, passage_vectors.c.number == passages.c.number)
+            .where(passage_vectors.c.space == space)
+        )
+        return {row.id: row.dimension for row in self._kept.session.execute(wanted)}
 
     def keep_content(self, document_id: UUID, content: bytes) -> None:
         kept = document_contents.c.document_id == document_id

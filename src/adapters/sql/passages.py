@@ -70,6 +70,13 @@ class SqlPassages:
         embedded = zip((number for number, _, _ in self._stored(document_id)), vectors, strict=True)
         self._give([(number, space, vector) for number, vector in embedded if vector is not None])
 
+    def forget_vectors(self, document_id: UUID) -> None:
+        numbers = [number for number, _, _ in self._stored(document_id)]
+        for first in range(0, len(numbers), _AT_ONCE):
+            those = passage_vectors.c.number.in_(numbers[first : first + _AT_ONCE])
+            self._connection.execute(delete(passage_vectors).where(those))
+            time.sleep(_TURN)
+
     def _give(self, embedded: Sequence[tuple[int, str, Sequence[float]]]) -> None:
         """Passages by their numbers, each with the space of its vector and that."""
         for first in range(0, len(embedded), _AT_ONCE):

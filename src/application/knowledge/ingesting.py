@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from application.caching import Caches, Region
 from application.jobs import JobFailed, Progress, Write
+from application.ports.caching import CacheUnavailable
 from application.ports.knowledge import Embedder, EmbeddingError
 from application.ports.parsing import DocumentParser, ParsedDocument
 from application.ports.persistence import StartWork, UnitOfWork
@@ -19,6 +24,8 @@ from domain.jobs import Job, JobKind
 from domain.knowledge import Document, Project
 from domain.limits import Limits
 
+log = logging.getLogger(__name__)
+
 _AT_ONCE = 64
 """Passages that are embedded by one request."""
 
@@ -27,6 +34,12 @@ _TRIES = 5
 
 _STALE = 200
 """Documents that are queued at a time to be embedded anew."""
+
+_SAMPLE = "Parley"
+"""What a model is given to see the dimension of its vectors."""
+
+_AWAY = 60.0
+"""Seconds until a model that could not be asked for its dimension is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +143,37 @@ class EmbedDocument:
             document.refuse_embedding(self.embedder.space, code, message, self.now())
 
 
+@dataclass(slots=True)
+class _State:
+    """What changes: when to look at the model's dimension, and because of which ones vectors were dropped."""
+
+    look_at: float = 0.0
+    dropped_for: set[int] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class EmbedStale:
-    """Queues documents whose vectors are of another model than the one that is configured now, or that have none."""
+    """Queues documents whose vectors are of another model than the one that is configured now, or that have none.
+
+    A server may come to give vectors of another dimension under the same name. So it is asked at first and every
+    `pause` seconds, and documents whose vectors cannot be compared any more lose them. That is done once for each
+    dimension: a server that goes to and fro between some is left alone in the end.
+    """
 
     start_work: StartWork
     embedder: Embedder | None
     new_id: NewId
     now: Now
+    caches: Caches
+    pause: float = 3600.0
+    _state: _State = field(default_factory=_State, repr=False)
 
     def __call__(self) -> int:
         """How many were queued; the rest has its turn later."""
         if self.embedder is None:
             return 0
+        if time.monotonic() >= self._state.look_at:
+            self._state.look_at = time.monotonic() + self._drop_incomparable(self.embedder)
         with self.start_work() as work:
             stale = work.documents.stale(self.embedder.space, limit=_STALE)
         for document_id in stale:
@@ -152,6 +183,42 @@ class EmbedStale:
                     queue_embedding(work, document, self.new_id(), self.now())
                     work.commit()
         return len(stale)
+
+    def _drop_incomparable(self, embedder: Embedder) -> float:
+        """Take from documents the vectors that have another dimension than new ones; in how many seconds again."""
+        with self.start_work() as work:
+            kept = work.documents.dimensions(embedder.space)
+        if not kept:
+            return self.pause
+        try:
+            present = len(embedder.embed([_SAMPLE])[0])
+            others = {document_id: dimension for document_id, dimension in kept.items() if dimension != present}
+            if not others:
+                return self.pause
+            if present in self._state.dropped_for:
+                log.warning("%s changes the dimension of its vectors again and again: %s", embedder.space, present)
+                return self.pause
+            self.caches.clear(Region.EMBEDDINGS, f"{embedder.space}:*")
+        except (EmbeddingError, CacheUnavailable):
+            return min(_AWAY, self.pause)
+        log.warning("%s gives %s numbers now: %s documents are embedded anew", embedder.space, present, len(others))
+        for document_id in others:
+            with suppress(NotFound):
+                self._drop_vectors(document_id, embedder.space, present)
+        self._state.dropped_for.add(present)
+        return self.pause
+
+    def _drop_vectors(self, document_id: UUID, space: str, present: int) -> None:
+        with self.start_work() as work:
+            document = work.documents.get(document_id, for_=SYSTEM, deleted=None)
+            if present in work.passages.dimensions(document.id, space):
+                return  # Another process was quicker.
+            for job in work.jobs.live([document.job_id] if document.job_id is not None else []):
+                if job.kind is JobKind.EMBED:
+                    job.drop(self.now())  # It may count on those that are there.
+            work.passages.forget_vectors(document.id)
+            document.lose_embeddings()
+            work.commit()
 
 
 def queue_reading(work: UnitOfWork, document: Document, job_id: UUID, now: datetime) -> Job:

@@ -87,7 +87,7 @@ class Retrieval:
         return self.find(question, scope, limit=limit, mode=mode).passages
 
     def find(self, question: str, scope: Scope, *, limit: int, mode: Mode = Mode.HYBRID) -> Findings:
-        """The passages, and what they were found by: HYBRID falls back to TEXT.
+        """The passages, and what they were found by: HYBRID falls back to TEXT, also where no vectors can be compared.
 
         VECTOR raises Conflict `embeddings_off` where there are no vectors, and EmbeddingError while none can be made.
         """
@@ -100,11 +100,12 @@ class Retrieval:
         if not question or not scope.projects:
             return Findings((), mode)
         try:
-            return Findings(self._remembered(question, scope, limit, mode, embedder), mode)
+            passages, is_compared = self._remembered(question, scope, limit, mode, embedder)
         except EmbeddingError:
             if mode is Mode.VECTOR:
                 raise
-            return Findings(self._remembered(question, scope, limit, Mode.TEXT, None), Mode.TEXT, True)
+            return Findings(self._remembered(question, scope, limit, Mode.TEXT, None)[0], Mode.TEXT, True)
+        return Findings(passages, Mode.TEXT if mode is Mode.HYBRID and not is_compared else mode)
 
     def ping(self) -> str:
         """One line on what there is to search, and how."""
@@ -120,18 +121,18 @@ class Retrieval:
 
     def _remembered(
         self, question: str, scope: Scope, limit: int, mode: Mode, embedder: Embedder | None
-    ) -> Sequence[Passage]:
+    ) -> tuple[Sequence[Passage], bool]:
+        """The passages, and whether there was a vector to compare with the question's."""
         space = embedder.space if embedder is not None else None
         found = self.caches.remembered(
             Region.RETRIEVAL,
             f"{mode}:{key_of(scope.key, space, self.floor, limit, question)}",
-            lambda: [_kept(one) for one in self._ranked(question, scope, limit, mode, embedder)],
+            lambda: self._found(question, scope, limit, mode, embedder),
         )
-        return [_passage(one) for one in found]
+        return [_passage(one) for one in found["passages"]], found["is_compared"]
 
-    def _ranked(
-        self, question: str, scope: Scope, limit: int, mode: Mode, embedder: Embedder | None
-    ) -> Sequence[Ranked]:
+    def _found(self, question: str, scope: Scope, limit: int, mode: Mode, embedder: Embedder | None) -> dict[str, Any]:
+        """As it is cached."""
         terms = self.terms_of(question)
         telling = ranking.telling(terms, self._stop_terms)
         lists = []
@@ -144,7 +145,8 @@ class Retrieval:
         if mode is not Mode.TEXT:
             lists.append(ranking.by_meaning(asked, nearest, self.terms_of, self.floor))
         ranked = lists[0] if len(lists) == 1 else ranking.fused(*lists)
-        return ranking.without_repeats(ranked, self.terms_of, limit=limit)
+        best = ranking.without_repeats(ranked, self.terms_of, limit=limit)
+        return {"passages": [_kept(one) for one in best], "is_compared": bool(nearest)}
 
     def _nearest(self, question: str, scope: Scope, embedder: Embedder) -> Sequence[Found]:
         vector = self._vector_of(question, embedder)

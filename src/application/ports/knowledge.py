@@ -83,6 +83,10 @@ class Documents(Protocol):
         """
         ...
 
+    def dimensions(self, space: str) -> Mapping[UUID, int]:
+        """Of those that have vectors of `space`, deleted or not, that of the first one; not locked."""
+        ...
+
     def keep_content(self, document_id: UUID, content: bytes) -> None:
         """Keep the file itself, in place of what was kept before."""
         ...
@@ -112,6 +116,10 @@ class Passages(Protocol):
 
     def embed(self, document_id: UUID, space: str, vectors: Sequence[Sequence[float] | None]) -> None:
         """Give each passage its vector, in their order; with None it keeps the one that it has."""
+        ...
+
+    def forget_vectors(self, document_id: UUID) -> None:
+        """Have a document found by its words alone."""
         ...
 
     def rename(self, document: Document) -> None:

@@ -359,7 +359,7 @@ class Container(containers.DeclarativeContainer):
             delete=providers.Factory(DeleteDocumentHandler, start_work, ids, clock),
             restore=providers.Factory(RestoreDocumentHandler, start_work, ids, clock, limits),
             reingest=providers.Factory(ReingestDocumentHandler, start_work, ids, clock),
-            embed_stale=providers.Factory(EmbedStale, start_work, embedder, ids, clock),
+            embed_stale=providers.Singleton(EmbedStale, start_work, embedder, ids, clock, caches),
         ),
         jobs=providers.Factory(
             JobCommands, run=run_job, sweep=providers.Factory(SweepJobs, start_work, jobs_queue, clock)
