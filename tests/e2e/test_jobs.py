@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.conftest import with_model
 from tests.installation import installed, production
-from tests.model_server import MODEL, ModelServer
+from tests.model_server import MODEL, ModelServer, model_server
 from tests.parley_process import Client, running
 from tests.waiting import eventually
 
@@ -109,6 +109,24 @@ def test_another_embedding_model_embeds_what_there_is_anew(data_dir: Path, model
         )
         eventually(lambda: shown(user, document)["progress"] is None)
         assert shown(user, document)["embedded"]
+
+
+def test_a_server_that_gives_another_dimension_embeds_what_there_is_anew(data_dir: Path) -> None:
+    with model_server() as model, running(data_dir, **with_model(model, **_GOOD)) as parley:
+        user = parley.user("alice")
+        document = a_document(user)
+        eventually(lambda: shown(user, document)["embedded"])
+        search = f"/knowledge/search?q=The+old+harbour&project_id={shown(user, document)['project_id']}"
+        assert user.data("GET", search)["mode"] == "hybrid"
+
+        parley.terminate()
+        model.dimension = 32
+        parley.start()
+
+        eventually(lambda: "gives 32 numbers now" in parley.output, within=30)
+        eventually(lambda: shown(user, document)["embedded"], within=30)
+        assert user.data("GET", search)["mode"] == "hybrid"
+        assert user.data("GET", f"{search}&mode=vector")["total"] == 1
 
 
 def test_vectors_that_are_of_no_use_are_said_at_the_document(data_dir: Path, model: ModelServer) -> None:

@@ -413,7 +413,7 @@ def test_a_model_that_gives_another_dimension_embeds_everything_anew(
     _embedder(later).failure = None
 
     assert later.embed_stale() == 2
-    assert "fake gives 5 numbers now: 2 documents are embedded anew" in caplog.text
+    assert "fake gives 5 numbers now; documents to embed anew: 2" in caplog.text
     assert later.embed_stale() == 0  # They are under way.
     assert not later.shown(first)["embedded"]
     later.work()

@@ -192,7 +192,7 @@ class EmbedStale:
             return self.pause
         try:
             present = len(embedder.embed([_SAMPLE])[0])
-            others = {document_id: dimension for document_id, dimension in kept.items() if dimension != present}
+            others = [document_id for document_id, dimension in kept.items() if dimension != present]
             if not others:
                 return self.pause
             if present in self._state.dropped_for:
@@ -201,11 +201,11 @@ class EmbedStale:
             self.caches.clear(Region.EMBEDDINGS, f"{embedder.space}:*")
         except (EmbeddingError, CacheUnavailable):
             return min(_AWAY, self.pause)
-        log.warning("%s gives %s numbers now: %s documents are embedded anew", embedder.space, present, len(others))
         for document_id in others:
             with suppress(NotFound):
                 self._drop_vectors(document_id, embedder.space, present)
         self._state.dropped_for.add(present)
+        log.warning("%s gives %s numbers now; documents to embed anew: %s", embedder.space, present, len(others))
         return self.pause
 
     def _drop_vectors(self, document_id: UUID, space: str, present: int) -> None:
