@@ -7,11 +7,14 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from adapters.sql.engine import open_database
 from entrypoints.cli import parley as everything
 from tests.commands import Commands, commands
 from tests.servers import a_postgres_database
@@ -219,20 +222,56 @@ def test_a_database_of_a_newer_parley_is_left_alone(run: Commands, tmp_path: Pat
         assert done.stderr.count("\n") == 1
 
 
+LACKING = {
+    "ALTER TABLE sessions RENAME TO sittings": "it has no table sessions",
+    "ALTER TABLE rooms RENAME COLUMN name TO title": "it has no column rooms.name",
+}
+
+
 def test_a_database_that_lacks_what_its_revision_has_is_said_in_a_line(run: Commands, tmp_path: Path) -> None:
-    with a_postgres_database() as url:
-        on_postgres = {"PARLEY_DATA_DIR": tmp_path, "PARLEY_DATABASE_URL": url}
-        assert run("migrate", **on_postgres).returncode == 0
-        import psycopg
+    assert run("migrate", PARLEY_DATA_DIR=tmp_path).returncode == 0
+    with sqlite3.connect(tmp_path / "parley.db") as database:
+        database.execute("DROP TABLE sessions")
+    database.close()
 
-        with psycopg.connect(url) as connection:
-            connection.execute("ALTER TABLE rooms RENAME TO chambers")
+    for path in ON_THE_DATABASE:
+        done = run(*typed(path), PARLEY_DATA_DIR=tmp_path)
 
-        done = run("rooms", "list", **on_postgres)
+        assert (done.returncode, done.stdout) == (1, ""), path
+        assert done.stderr == (
+            "Error: The database is not as its revision says: it has no table sessions. Restore a backup.\n"
+        ), path
 
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: The database is not as its revision says: ")
-    assert done.stderr.count("\n") == 1
+
+@pytest.mark.parametrize("change", LACKING)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_the_doctor_says_what_a_database_lacks(change: str, database: str, run: Commands, tmp_path: Path) -> None:
+    with a_postgres_database() if database == "postgres" else nullcontext(f"sqlite:///{tmp_path}/a.db") as url:
+        settings = {"PARLEY_DATA_DIR": tmp_path, "PARLEY_DATABASE_URL": url}
+        assert run("migrate", **settings).returncode == 0
+        assert json.loads(run("doctor", "--json", **settings).stdout)["parts"][0]["ok"]
+        changed = open_database(url)
+        with changed.writing() as connection:
+            connection.exec_driver_sql(change)
+            connection.commit()
+        changed.dispose()
+
+        done = run("doctor", "--json", **settings)
+
+    assert done.returncode == 1
+    found = {part["part"]: part for part in json.loads(done.stdout)["parts"]}
+    assert not found["schema"]["ok"]
+    assert LACKING[change] in found["schema"]["answer"]
+
+
+def test_what_goes_missing_from_a_database_meanwhile_is_not_called_away(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+
+    for statement in ("SELECT 1 FROM nowhere", "SELECT absent FROM sqlite_master"):
+        with pytest.raises(OperationalError, match="no such"), database.reading() as connection:
+            connection.exec_driver_sql(statement)
+
+    database.dispose()
 
 
 def test_a_server_that_does_not_answer_is_said_in_a_line(run: Commands, tmp_path: Path) -> None:

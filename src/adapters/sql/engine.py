@@ -32,6 +32,9 @@ _NO_RIGHT = "42501"
 _COLLISIONS = {"40001", "40P01", "55P03"}
 """PostgreSQL's serialization_failure, deadlock_detected and lock_not_available: trying again helps."""
 
+_LACKING = ("no such table", "no such column")
+"""How SQLite, which counts it among the failures of operation, begins to say that the schema is another one."""
+
 
 class Database(ABC):
     """An engine with the settings that Parley relies on; every context translates the driver's failures."""
@@ -133,6 +136,8 @@ def translated() -> Iterator[None]:
     except DBAPIError as failure:
         if getattr(failure.orig, "sqlstate", None) in _COLLISIONS:
             raise ConcurrentChange("Somebody else is changing this at the same time. Try again.") from failure
+        if reason(failure).startswith(_LACKING):
+            raise  # As it is with PostgreSQL.
         raise StorageUnavailable(f"The database does not answer: {reason(failure)}") from failure
 
 

@@ -11,16 +11,19 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import inspect
 
+import adapters.sql.knowledge_tables  # noqa: F401 # Its tables are in the metadata, too.
 from adapters.sql import vectors
 from adapters.sql.engine import Database, translated
+from adapters.sql.tables import metadata
 from domain.errors import Category, Invalid, ParleyError
 
 _PROJECT = Path(__file__).resolve().parents[3]
 
 
 class SchemaMismatch(ParleyError):
-    """The database is older or newer than the code; the message says what to do."""
+    """The database is older or newer than the code, or lacks a part; the message says what to do."""
 
     slug = "schema_mismatch"
     category = Category.UNAVAILABLE
@@ -69,7 +72,7 @@ class Schema:
             raise SchemaMismatch(f"There is no database {self._database.name} yet. Run: parley migrate")
 
     def require_current(self) -> None:
-        """Raise SchemaMismatch unless the database is just what the code needs."""
+        """Raise SchemaMismatch unless the database is just what the code needs, and has all that its revision has."""
         self.require_there()
         self._refuse_newer()
         current = self.current()
@@ -78,6 +81,26 @@ class Schema:
                 f"The database is at revision {current or 'none'}, this version of Parley needs {self.head}. "
                 "Run: parley migrate"
             )
+        if missing := self._missing():
+            raise SchemaMismatch(
+                f"The database is not as its revision says: it has no {', '.join(missing)}. Restore a backup."
+            )
+
+    def _missing(self) -> list[str]:
+        """The tables and columns that the code needs and the database lacks."""
+        needed = metadata.tables
+        with translated(), self._database.engine.connect() as connection:
+            columns = inspect(connection).get_multi_columns(filter_names=list(needed))
+        present = {table: {column["name"] for column in found} for (_, table), found in columns.items()}
+        return [
+            *(f"table {name}" for name in sorted(needed.keys() - present.keys())),
+            *(
+                f"column {name}.{column.name}"
+                for name in sorted(present)
+                for column in needed[name].columns
+                if column.name not in present[name]
+            ),
+        ]
 
     def _refuse_newer(self) -> None:
         current = self.current()

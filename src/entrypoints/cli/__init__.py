@@ -24,7 +24,7 @@ from entrypoints.cli.retention import cleanup, erase, scheduler
 from entrypoints.cli.rooms import rooms
 from entrypoints.cli.running import serve, worker
 from entrypoints.cli.shells import completion
-from entrypoints.cli.telling import complain
+from entrypoints.cli.telling import complain, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def _run(arguments: Sequence[str]) -> int:
         code = _code_of(error)
         if code is None:
             raise
-        complain(f"Error: {_reason(error)}", lines=code == _MISCONFIGURED)  # A file may have several mistakes.
+        complain(f"Error: {reason(error)}", lines=code == _MISCONFIGURED)  # A file may have several mistakes.
         return code
     return 0
 
@@ -126,14 +126,6 @@ def _code_of(error: Exception) -> int | None:
         case ParleyError():
             return _REFUSED
     return None
-
-
-def _reason(error: Exception) -> str:
-    """The driver's own words in a line, where it is a driver that fails."""
-    original = getattr(error, "orig", None)
-    if original is None:
-        return str(error)
-    return f"The database is not as its revision says: {str(original).strip().splitlines()[0]}. Restore a backup."
 
 
 def _prepare_output() -> None:

@@ -10,7 +10,7 @@ import click
 from entrypoints.cli.asking import as_json_option, confirm, yes_option
 from entrypoints.cli.explaining import Explained
 from entrypoints.cli.opening import application, container
-from entrypoints.cli.telling import plain, print_json, print_table, say, shown
+from entrypoints.cli.telling import plain, print_json, print_table, reason, say, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ def _examined(part: str, check: Callable[[], str | None]) -> dict[str, Any]:
     try:
         return {"part": part, "ok": True, "answer": check() or "up to date"}
     except Exception as failure:  # Whatever is wrong with a part, the others are of interest too.
-        return {"part": part, "ok": False, "answer": str(failure)}
+        return {"part": part, "ok": False, "answer": reason(failure)}
 
 
 def _read_models(app: Any) -> dict[str, Any]:

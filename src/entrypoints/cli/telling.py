@@ -42,6 +42,14 @@ def complain(text: object, *, lines: bool = False) -> None:
     click.echo(plain(text, lines=lines), err=True)
 
 
+def reason(error: Exception) -> str:
+    """Why something failed; the driver's own words in a line, where it is a driver that fails."""
+    original = getattr(error, "orig", None)
+    if original is None:
+        return str(error)
+    return f"The database is not as its revision says: {str(original).strip().splitlines()[0]}. Restore a backup."
+
+
 def print_json(value: object) -> None:
     """One document, for programs. Ids and times are as the API writes them."""
     import orjson
