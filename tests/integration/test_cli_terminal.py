@@ -137,12 +137,26 @@ def test_a_full_disk_is_said_in_a_line(settings: Settings) -> None:
     assert (done.returncode, done.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
 
 
-def test_output_that_is_closed_is_not_missed(settings: Settings) -> None:
+CLOSED = {
+    "rooms list >&-": (0, ""),
+    "export --all >&-": (0, ""),
+    "export --all --format markdown >&-": (0, ""),
+    "import - --dry-run <&-": (1, "Error: "),
+    "token show <&-": (1, "Error: "),
+    "cleanup 2>&-": (2, ""),
+}
+"""What a command with closed streams exits with, and how what it says begins."""
+
+
+@pytest.mark.parametrize("arguments", CLOSED)
+def test_streams_that_are_closed_are_empty_and_not_missed(arguments: str, settings: Settings) -> None:
     done = subprocess.run(
-        ["bash", "-c", '"$1" rooms list >&-', "_", PARLEY], env=environment(**settings), capture_output=True, text=True
+        ["bash", "-c", f'"$1" {arguments}', "_", PARLEY], env=environment(**settings), capture_output=True, text=True
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
+    code, begins = CLOSED[arguments]
+    assert (done.returncode, done.stderr[: len(begins) or None]) == (code, begins)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_table_fits_the_terminal_and_a_pipe_has_it_whole(settings: Settings, terminals: list[Terminal]) -> None:

@@ -63,7 +63,7 @@ def main() -> None:
         from gevent import monkey
 
         monkey.patch_all()
-    _prepare_output()
+    _prepare_streams()
     if "_PARLEY_COMPLETE" in os.environ:
         parley(prog_name="parley")  # Click answers the shell.
     sys.exit(run(sys.argv[1:]))
@@ -73,8 +73,7 @@ def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say: the exit code."""
     try:
         code = _run(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _let_nobody_read()
         return _NOBODY_READS
@@ -128,7 +127,10 @@ def _code_of(error: Exception) -> int | None:
     return None
 
 
-def _prepare_output() -> None:
+def _prepare_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # It was closed before we began.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 # for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
         # PYTHONUNBUFFERED: what a closed pipe has not taken of a write would be lost without a word.
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), encoding=sys.stdout.encoding)

@@ -112,7 +112,7 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
     """
     if yes:
         return
-    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(f"{question} There is no terminal to ask on: say --yes.")
     wanted = f'{question} Type "{typed}" to go on' if typed else f"{question} Go on? [y/N]"
     try:
