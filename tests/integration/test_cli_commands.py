@@ -134,6 +134,11 @@ def test_what_former_versions_called_otherwise_goes_on(run: Commands, settings: 
     assert "reingest" not in run("knowledge", "--help").stdout
 
 
+@pytest.mark.parametrize("path", sorted(COMMANDS.keys() - {"serve", "worker", "scheduler", "export", "completion"}))
+def test_a_command_can_be_asked_for_json(path: str) -> None:
+    assert any("--json" in option.opts for option in COMMANDS[path].params)
+
+
 def test_lists_are_json_of_one_shape(run: Commands, settings: dict[str, object]) -> None:
     for path in LISTS:
         done = run(*path.split(), "--limit", "7", "--offset", "3", "--json", **settings)

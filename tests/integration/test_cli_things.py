@@ -60,9 +60,11 @@ def test_a_room_is_shown_deleted_and_restored(operator: Operator, visitor: Clien
     assert [(one["id"], one["title"]) for one in shown["conversations"]] == [(talk, "Which way?")]
     assert re.search(r"^name +Plans$", table, re.MULTILINE)
     assert re.search(rf"^{talk} +Which way\? +2 ", table, re.MULTILINE)
-    assert re.fullmatch(r"Deleted the room 'Plans' of visitor:\S+: 1 conversations, 2 messages\.\n", deleted)
+    assert re.fullmatch(r"Deleted the room 'Plans' of visitor:\S+: 1 conversation, 2 messages\.\n", deleted)
     assert gone["deletion"]["subject"] == "room"
-    assert refused == f"Error: There is no room {room}.\n"
+    assert re.fullmatch(
+        r"Error: The room 'Plans' of visitor:\S+ is deleted already, since \d{4}-\d\d-\d\d \d\d:\d\d\.\n", refused
+    )
     assert visitor.data("GET", f"/rooms/{room}")["message_count"] == 2
 
 
@@ -128,6 +130,7 @@ def test_a_reply_is_listed_and_stopped(operator: Operator, visitor: Client) -> N
     eventually(lambda: visitor.reply(reply)["status"] == "cancelled")
     shown = operator.shows("replies", "show", reply)
     again = operator.says("replies", "cancel", reply)
+    told = operator.shows("replies", "cancel", reply)
     ended = operator.shows("replies", "list", "--status", "cancelled", "--conversation", talk)
 
     assert [(one["id"], one["status"]) for one in live["items"]] == [(reply, "running")]
@@ -136,6 +139,7 @@ def test_a_reply_is_listed_and_stopped(operator: Operator, visitor: Client) -> N
     assert stopped in (f"{reply} cancelled\n", f"{reply} running; it is being stopped.\n")
     assert (shown["status"], shown["cancel_requested"]) == ("cancelled", True)
     assert again == f"{reply} cancelled\n"
+    assert (told["id"], told["status"]) == (reply, "cancelled")
     assert [one["id"] for one in ended["items"]] == [reply]
 
 
@@ -146,10 +150,12 @@ def test_a_session_is_listed_and_closed(operator: Operator, visitor: Client) -> 
     before = operator.shows("sessions", "list", "--open", "--owner", shown["owner"])
     closed = operator.says("sessions", "close", session)
     twice = operator.says("sessions", "close", session)
+    told = operator.shows("sessions", "close", session)
     after = operator.shows("sessions", "list", "--over", "--owner", shown["owner"])
 
     assert (shown["status"], shown["context"]) == ("open", {"page": "Prices"})
     assert [one["id"] for one in before["items"]] == [one["id"] for one in after["items"]] == [session]
+    assert (told["id"], told["status"], told["close_reason"]) == (session, "closed", "closed")
     assert closed == twice == f"The session of {shown['owner']} is closed (closed).\n"
     assert visitor.data("GET", f"/sessions/{session}")["status"] == "closed"
 
@@ -189,7 +195,7 @@ def test_a_project_and_its_documents_are_shown_deleted_and_restored(operator: Op
     assert (job["status"], job["subject_id"], job["error"]) == ("completed", document, None)
     assert found["items"][0]["document"] == "depth.md"
     assert searched == "Error: This project belongs to somebody else.\n"
-    assert deleted == "Deleted the project 'Harbours' of user:alice-of-the-things: 1 documents.\n"
+    assert deleted == "Deleted the project 'Harbours' of user:alice-of-the-things: 1 document.\n"
     assert [(one["id"], one["document_count"]) for one in listed["items"]] == [(project, 1)]
     assert (gone["deletion"]["subject"], gone["project"]) == ("project", "harbours")
     assert refused.startswith("Error: ")
@@ -215,6 +221,42 @@ def test_a_job_analysis_is_shown_deleted_and_restored(operator: Operator, parley
     assert restored == "Restored the job analysis 'Engineer' of user:alice-of-the-jobs.\n"
 
 
+def test_what_is_changed_is_told_to_programs(operator: Operator, visitor: Client, parley: ParleyProcess) -> None:
+    alice = parley.user("alice-of-the-changes")
+    room = visitor.room("Plans")
+    talk = visitor.conversation(room_id=room, title="Which way?")
+    visitor.answer(talk, "Hello")
+    project = alice.data("POST", "/projects", {"name": "Quays"})["id"]
+    document = alice.data("POST", "/documents", {"project_id": project, "name": "a.md", "text": "# Quay\n\nLong."})[
+        "id"
+    ]
+    analysis = alice.data("POST", "/job-analyses", {"text": "Requirements: Zig", "title": "Engineer"})["id"]
+    eventually(lambda: alice.data("GET", f"/documents/{document}")["status"] == "ready")
+    eventually(lambda: alice.data("GET", f"/job-analyses/{analysis}")["status"] == "completed")
+
+    again = operator.shows("documents", "reingest", document)
+    assert (again["id"], again["status"], again["owner"]) == (document, "ready", "user:alice-of-the-changes")
+    for kind, group, thing in (
+        ("conversation", "conversations", talk),
+        ("room", "rooms", room),
+        ("document", "documents", document),
+        ("project", "projects", project),
+        ("job_analysis", "job-analyses", analysis),
+    ):
+        deleted = operator.shows(group, "delete", thing)
+        refused = operator.says(group, "delete", thing, status=1)
+        restored = operator.shows(group, "restore", thing)
+
+        assert (deleted["subject"], deleted["subject_id"]) == (kind, thing)
+        assert deleted["owner"] == restored["owner"]
+        assert f"The {kind.replace('_', ' ')} " in refused
+        assert " is deleted already, since " in refused
+        assert (restored["id"], restored["deleted_at"]) == (thing, None)
+    operator.shows("rooms", "delete", room)
+    with_it = operator.says("conversations", "delete", talk, status=1)
+    assert " is deleted already with its room, since " in with_it
+
+
 def test_what_is_purged_is_gone(operator: Operator, visitor: Client) -> None:
     room = visitor.room("Old plans")
     visitor.answer(visitor.conversation(room_id=room), "Hello")
@@ -228,7 +270,7 @@ def test_what_is_purged_is_gone(operator: Operator, visitor: Client) -> None:
     assert early.startswith("Error: ")
     assert "'Old plans'" in unasked
     assert "--yes" in unasked
-    assert re.match(r"Purged the room 'Old plans' of visitor:\S+: .*2 messages", purged)
+    assert re.match(r"Purged the room 'Old plans' of visitor:\S+: .*2 messages.*, 1 deletion", purged)
     assert gone == f"Error: There is no room {room}.\n"
     assert visitor.error("GET", f"/rooms/{room}")["error_code"] == "room_not_found"
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from entrypoints.cli.asking import as_json_option, deleted_option, key_of, owner_option, page_of, page_options
+from entrypoints.cli.deleting import require_undeleted, tell_deleted, tell_restored
 from entrypoints.cli.explaining import Group
 from entrypoints.cli.opening import application
 from entrypoints.cli.purging import purge_command
@@ -117,7 +118,8 @@ def conversation_messages(
 
 @conversations.command("delete", examples=["parley conversations delete 01a1f8c7-5f05-72f3-903e-616c65227958"])
 @click.argument("conversation_id", type=click.UUID)
-def delete_conversation(conversation_id: UUID) -> None:
+@as_json_option
+def delete_conversation(conversation_id: UUID, as_json: bool) -> None:
     """Delete a conversation; it can be restored.
 
     A reply that is being written in it is stopped. The server may be running.
@@ -127,14 +129,15 @@ def delete_conversation(conversation_id: UUID) -> None:
 
     app = application()
     found = app.read_all.conversation(conversation_id)
+    require_undeleted("conversation", found)
     deletion = app.conversations.delete(DeleteConversation(principal=SYSTEM, conversation_id=conversation_id))
-    named = f"the conversation {plain(found['title'])!r} of {found['owner']}"
-    say(f"Deleted {named}: {deletion.message_count} messages.")
+    tell_deleted(found, deletion, as_json=as_json)
 
 
 @conversations.command("restore", examples=["parley conversations restore 01a1f8c7-5f05-72f3-903e-616c65227958"])
 @click.argument("conversation_id", type=click.UUID)
-def restore_conversation(conversation_id: UUID) -> None:
+@as_json_option
+def restore_conversation(conversation_id: UUID, as_json: bool) -> None:
     """Bring back a conversation that was deleted by itself.
 
     One that went with its room comes back with that: `parley rooms restore`. The server may be running.
@@ -142,9 +145,9 @@ def restore_conversation(conversation_id: UUID) -> None:
     from application.conversations.commands import RestoreConversation
     from domain.identity import SYSTEM
 
-    command = RestoreConversation(principal=SYSTEM, conversation_id=conversation_id)
-    conversation = application().conversations.restore(command)
-    say(f"Restored the conversation {conversation.title!r} of {conversation.owner}.")
+    app = application()
+    app.conversations.restore(RestoreConversation(principal=SYSTEM, conversation_id=conversation_id))
+    tell_restored("conversation", app.read_all.conversation(conversation_id), as_json=as_json)
 
 
 conversations.add_command(purge_command("conversation", "Its messages, on all branches, and replies go with it."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,7 +16,7 @@ import click
 from entrypoints.cli.asking import PRINCIPAL, as_json_option, confirm, yes_option
 from entrypoints.cli.explaining import Explained
 from entrypoints.cli.opening import application
-from entrypoints.cli.telling import complain, long_work, print_facts, print_json, say
+from entrypoints.cli.telling import complain, counted, long_work, print_facts, print_json, say
 
 if TYPE_CHECKING:
     from application.exporting.importing import Imported
@@ -148,14 +148,9 @@ def _tell(done: Imported, dry_run: bool, as_json: bool) -> None:
         say("Nothing was written.")
 
 
-def _counted(counts: dict[str, int]) -> str:
-    names = {"job_analysis": ("job analysis", "job analyses")}
-    told = []
-    for kind, count in sorted(counts.items()):
-        one, many = names.get(kind, (kind, f"{kind}s"))
-        if count:
-            told.append(f"{count:,} {one if count == 1 else many}")
-    return ", ".join(told) or "nothing"
+def _counted(counts: Mapping[str, int]) -> str:
+    plurals = {"job_analysis": "job_analyses"}
+    return counted({plurals.get(kind, f"{kind}s"): count for kind, count in sorted(counts.items())})
 
 
 def _told_of(chunks: Iterable[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

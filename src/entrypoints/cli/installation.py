@@ -30,7 +30,8 @@ _ON_THE_DATABASE = ("database", "knowledge", "agents", "read models")
 @click.option("--to", "revision", default="head", show_default=True, help="The revision to go forward to.")
 @click.option("--down-to", help='The older revision to go back to ("base" empties the database).')
 @yes_option
-def migrate(revision: str, down_to: str | None, yes: bool) -> None:
+@as_json_option
+def migrate(revision: str, down_to: str | None, yes: bool, as_json: bool) -> None:
     """Bring the database up to date, or to another revision.
 
     Makes the data folder, its secret and the database where there are none yet, and the indexes in MongoDB; reads
@@ -55,7 +56,10 @@ def migrate(revision: str, down_to: str | None, yes: bool) -> None:
         if application.read_models is not None:
             application.read_models.prepare()
         application.projects.seed()
-    say(f"The database is at revision {schema.current() or 'none'}.")
+    if as_json:
+        print_json({"revision": schema.current()})
+    else:
+        say(f"The database is at revision {schema.current() or 'none'}.")
 
 
 @click.command(

@@ -8,10 +8,11 @@ from uuid import UUID
 import click
 
 from entrypoints.cli.asking import as_json_option, deleted_option, key_of, owner_option, page_of, page_options
+from entrypoints.cli.deleting import require_undeleted, tell_deleted, tell_restored
 from entrypoints.cli.explaining import Group
 from entrypoints.cli.opening import application
 from entrypoints.cli.purging import purge_command
-from entrypoints.cli.telling import plain, print_facts, print_json, print_page, say
+from entrypoints.cli.telling import print_facts, print_json, print_page
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -118,26 +119,30 @@ def show_analysis(analysis_id: UUID, as_json: bool) -> None:
 
 @job_analyses.command("delete", examples=["parley job-analyses delete 01a1f8c7-8b21-7d44-a0c5-5d9e3b7c2f6a"])
 @click.argument("analysis_id", type=click.UUID)
-def delete_analysis(analysis_id: UUID) -> None:
+@as_json_option
+def delete_analysis(analysis_id: UUID, as_json: bool) -> None:
     """Delete a job analysis; it can be restored."""
     from application.job_analyses.commands import DeleteJobAnalysis
     from domain.identity import SYSTEM
 
     app = application()
     found = app.read_all.job_analysis(analysis_id)
-    app.job_analyses.delete(DeleteJobAnalysis(principal=SYSTEM, analysis_id=analysis_id))
-    say(f"Deleted the job analysis {plain(found['title'])!r} of {found['owner']}.")
+    require_undeleted("job_analysis", found)
+    deletion = app.job_analyses.delete(DeleteJobAnalysis(principal=SYSTEM, analysis_id=analysis_id))
+    tell_deleted(found, deletion, as_json=as_json)
 
 
 @job_analyses.command("restore", examples=["parley job-analyses restore 01a1f8c7-8b21-7d44-a0c5-5d9e3b7c2f6a"])
 @click.argument("analysis_id", type=click.UUID)
-def restore_analysis(analysis_id: UUID) -> None:
+@as_json_option
+def restore_analysis(analysis_id: UUID, as_json: bool) -> None:
     """Bring a deleted job analysis back; one that was not finished is made anew."""
     from application.job_analyses.commands import RestoreJobAnalysis
     from domain.identity import SYSTEM
 
-    analysis = application().job_analyses.restore(RestoreJobAnalysis(principal=SYSTEM, analysis_id=analysis_id))
-    say(f"Restored the job analysis {analysis.title!r} of {analysis.owner}.")
+    app = application()
+    app.job_analyses.restore(RestoreJobAnalysis(principal=SYSTEM, analysis_id=analysis_id))
+    tell_restored("job_analysis", app.read_all.job_analysis(analysis_id), as_json=as_json)
 
 
 job_analyses.add_command(purge_command("job_analysis", "Its text, file and result go with it."))

@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from entrypoints.cli.asking import Text, as_json_option, deleted_option, key_of, owner_option, page_of, page_options
+from entrypoints.cli.deleting import require_undeleted, tell_deleted, tell_restored
 from entrypoints.cli.explaining import Group
 from entrypoints.cli.ingesting import Outcome, ingest, work_off
 from entrypoints.cli.opening import application
@@ -130,7 +131,8 @@ def show_document(document_id: UUID, as_json: bool) -> None:
 
 @documents.command("delete", examples=["parley documents delete 01a1f8c7-be54-7977-93f8-80c16eaf5293"])
 @click.argument("document_id", type=click.UUID)
-def delete_document(document_id: UUID) -> None:
+@as_json_option
+def delete_document(document_id: UUID, as_json: bool) -> None:
     """Delete a document; it can be restored.
 
     From then on no answer is grounded in it. The server may be running.
@@ -140,13 +142,15 @@ def delete_document(document_id: UUID) -> None:
 
     app = application()
     found = app.read_all.document(document_id)
-    app.documents.delete(DeleteDocument(principal=SYSTEM, document_id=document_id))
-    say(f"Deleted the document {plain(found['name'])!r} of {found['owner']}.")
+    require_undeleted("document", found)
+    deletion = app.documents.delete(DeleteDocument(principal=SYSTEM, document_id=document_id))
+    tell_deleted(found, deletion, as_json=as_json)
 
 
 @documents.command("restore", examples=["parley documents restore 01a1f8c7-be54-7977-93f8-80c16eaf5293"])
 @click.argument("document_id", type=click.UUID)
-def restore_document(document_id: UUID) -> None:
+@as_json_option
+def restore_document(document_id: UUID, as_json: bool) -> None:
     """Bring a document back that was deleted by itself.
 
     One that went with its project comes back with that: `parley projects restore`.
@@ -154,8 +158,9 @@ def restore_document(document_id: UUID) -> None:
     from application.knowledge.documents import RestoreDocument
     from domain.identity import SYSTEM
 
-    document = application().documents.restore(RestoreDocument(principal=SYSTEM, document_id=document_id))
-    say(f"Restored the document {document.name!r} of {document.owner}.")
+    app = application()
+    app.documents.restore(RestoreDocument(principal=SYSTEM, document_id=document_id))
+    tell_restored("document", app.read_all.document(document_id), as_json=as_json)
 
 
 documents.add_command(purge_command("document", "Its file, passages and vectors go with it."))
@@ -168,7 +173,8 @@ documents.add_command(purge_command("document", "Its file, passages and vectors 
 )
 @click.argument("document_id", type=click.UUID)
 @click.option("--wait/--no-wait", default=True, help="Whether to read it in here and now, or to leave it to workers.")
-def reingest_document(document_id: UUID, wait: bool) -> None:
+@as_json_option
+def reingest_document(document_id: UUID, wait: bool, as_json: bool) -> None:
     """Read a document in again.
 
     As after an upgrade of Parley that reads more out of files, or a change of the embedding model. What was read
@@ -182,10 +188,13 @@ def reingest_document(document_id: UUID, wait: bool) -> None:
     outcome = Outcome(project="")
     if wait:
         work_off(app, document_id, outcome)
-    document = app.read_knowledge.document(document_id, SYSTEM)
     for failure in outcome.failed:
         raise click.ClickException(failure["message"])
-    say(f"{document['name']}: {document['status']}, {document['passage_count']} passages.")
+    document = app.read_all.document(document_id)
+    if as_json:
+        print_json(document)
+    else:
+        say(f"{document['name']}: {document['status']}, {document['passage_count']} passages.")
 
 
 @click.group(cls=Group)
@@ -234,7 +243,8 @@ def show_project(project_id: UUID, as_json: bool) -> None:
 
 @projects.command("delete", examples=["parley projects delete 01a1f8c7-cf65-7888-a409-91d27fb06304"])
 @click.argument("project_id", type=click.UUID)
-def delete_project(project_id: UUID) -> None:
+@as_json_option
+def delete_project(project_id: UUID, as_json: bool) -> None:
     """Delete a project with its documents; it can be restored.
 
     What is being read in for it is stopped. The server may be running.
@@ -244,20 +254,22 @@ def delete_project(project_id: UUID) -> None:
 
     app = application()
     found = app.read_all.project(project_id)
+    require_undeleted("project", found)
     deletion = app.projects.delete(DeleteProject(principal=SYSTEM, project_id=project_id))
-    named = f"the project {plain(found['name'])!r} of {found['owner']}"
-    say(f"Deleted {named}: {deletion.document_count} documents.")
+    tell_deleted(found, deletion, as_json=as_json)
 
 
 @projects.command("restore", examples=["parley projects restore 01a1f8c7-cf65-7888-a409-91d27fb06304"])
 @click.argument("project_id", type=click.UUID)
-def restore_project(project_id: UUID) -> None:
+@as_json_option
+def restore_project(project_id: UUID, as_json: bool) -> None:
     """Bring a deleted project back with the documents that went with it."""
     from application.knowledge.projects import RestoreProject
     from domain.identity import SYSTEM
 
-    project = application().projects.restore(RestoreProject(principal=SYSTEM, project_id=project_id))
-    say(f"Restored the project {project.name!r} of {project.owner}.")
+    app = application()
+    app.projects.restore(RestoreProject(principal=SYSTEM, project_id=project_id))
+    tell_restored("project", app.read_all.project(project_id), as_json=as_json)
 
 
 projects.add_command(purge_command("project", "Its documents, passages and vectors go with it."))

@@ -92,7 +92,8 @@ def show_session(session_id: UUID, as_json: bool) -> None:
 
 @sessions.command("close", examples=["parley sessions close 01a1f8c7-ad43-7a66-82e7-7fb05d9e4182"])
 @click.argument("session_id", type=click.UUID)
-def close_session(session_id: UUID) -> None:
+@as_json_option
+def close_session(session_id: UUID, as_json: bool) -> None:
     """Close a session; closing it twice is closing it once.
 
     Its history stays, and its principal can open another one. The server may be running.
@@ -100,8 +101,12 @@ def close_session(session_id: UUID) -> None:
     from application.sessions.commands import InSession
     from domain.identity import SYSTEM
 
-    session = application().sessions.close(InSession(principal=SYSTEM, session_id=session_id))
-    say(f"The session of {session.owner} is closed ({session.close_reason}).")
+    app = application()
+    session = app.sessions.close(InSession(principal=SYSTEM, session_id=session_id))
+    if as_json:
+        print_json(app.read_all.session(session_id))
+    else:
+        say(f"The session of {session.owner} is closed ({session.close_reason}).")
 
 
 @click.group(cls=Group)

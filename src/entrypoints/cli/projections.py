@@ -58,7 +58,8 @@ def projections_status(as_json: bool) -> None:
 
 @projections.command("rebuild", examples=["parley projections rebuild", "parley projections rebuild --from-scratch"])
 @click.option("--from-scratch", is_flag=True, help="Do not go on where an interrupted rebuild left off.")
-def rebuild_projections(from_scratch: bool) -> None:
+@as_json_option
+def rebuild_projections(from_scratch: bool, as_json: bool) -> None:
     """Write every document anew while the service goes on.
 
     For a database that held something before PARLEY_MONGO_URL was set, and when `verify` has found differences. Can
@@ -67,7 +68,10 @@ def rebuild_projections(from_scratch: bool) -> None:
     tools = _tools(application())
     with _progress(tools, "rebuilding", "parley projections rebuild goes on from here.") as advance:
         tools.rebuild(advance, from_scratch=from_scratch)
-    say("The read models hold everything.")
+    if as_json:
+        print_json({"ok": True, "state": "complete"})
+    else:
+        say("The read models hold everything.")
 
 
 @projections.command(

@@ -7,9 +7,10 @@ from uuid import UUID
 import click
 
 from entrypoints.cli.asking import as_json_option, confirm, yes_option
+from entrypoints.cli.deleting import named
 from entrypoints.cli.explaining import Explained
 from entrypoints.cli.opening import application
-from entrypoints.cli.telling import complain, long_work, plain, print_json, say, shown
+from entrypoints.cli.telling import complain, counted, long_work, print_json, say
 
 
 def purge_command(kind: str, what_goes: str) -> click.Command:
@@ -26,9 +27,8 @@ def purge_command(kind: str, what_goes: str) -> click.Command:
 
         app = application()
         found = getattr(app.read_all, kind)(thing_id)
-        name = plain(found.get("name") or found.get("title"))
         if found["deleted_at"] is not None:  # Else it is refused anyway.
-            confirm(f"The {words} {name!r} of {found['owner']} cannot be brought back after that.", yes=yes)
+            confirm(f"The {named(kind, found)} cannot be brought back after that.", yes=yes)
         wanted = PurgeDeleted(subject=Subject(kind), subject_id=thing_id)
         with long_work("What is left of it goes when this is run again.") as work:
             bar = work.bar("purging")
@@ -37,8 +37,7 @@ def purge_command(kind: str, what_goes: str) -> click.Command:
         if as_json:
             print_json({"removed": counts, "behind": dict(purged.settled.away)})
         else:
-            told = ", ".join(f"{shown(count)} {what.replace('_', ' ')}" for what, count in counts.items())
-            say(f"Purged the {words} {name!r} of {found['owner']}: {told}.")
+            say(f"Purged the {named(kind, found)}: {counted(counts)}.")
         for store, reason in purged.settled.away.items():
             complain(f"{store} has not followed yet: {reason} A server or worker goes on with it.")
 

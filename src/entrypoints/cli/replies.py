@@ -81,7 +81,8 @@ def show_reply(reply_id: UUID, as_json: bool) -> None:
 )
 @click.argument("reply_id", type=click.UUID)
 @click.option("--insist", is_flag=True, help="If its process says nothing within two seconds, end it without it.")
-def cancel_reply(reply_id: UUID, insist: bool) -> None:
+@as_json_option
+def cancel_reply(reply_id: UUID, insist: bool, as_json: bool) -> None:
     """Stop a reply; what was written of it is kept.
 
     Cancelling what has ended changes nothing. The process that writes it is told, and stops within a second or two.
@@ -91,8 +92,12 @@ def cancel_reply(reply_id: UUID, insist: bool) -> None:
 
     app = application()
     app.replies.cancel(CancelReply(principal=SYSTEM, reply_id=reply_id, insist=insist))
-    status = app.read_all.reply(reply_id)["status"]
-    say(f"{reply_id} {status}" + ("; it is being stopped." if status in ("queued", "running") else ""))
+    found = app.read_all.reply(reply_id)
+    if as_json:
+        print_json(found)
+    else:
+        status = found["status"]
+        say(f"{reply_id} {status}" + ("; it is being stopped." if status in ("queued", "running") else ""))
 
 
 @replies.command("reap", examples=["parley replies reap"])

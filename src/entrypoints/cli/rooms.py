@@ -8,10 +8,11 @@ from uuid import UUID
 import click
 
 from entrypoints.cli.asking import as_json_option, deleted_option, key_of, owner_option, page_of, page_options
+from entrypoints.cli.deleting import require_undeleted, tell_deleted, tell_restored
 from entrypoints.cli.explaining import Group
 from entrypoints.cli.opening import application
 from entrypoints.cli.purging import purge_command
-from entrypoints.cli.telling import plain, print_facts, print_json, print_page, print_table, say
+from entrypoints.cli.telling import print_facts, print_json, print_page, print_table
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -75,7 +76,8 @@ def show_room(room_id: UUID, as_json: bool) -> None:
 
 @rooms.command("delete", examples=["parley rooms delete 01a1f8c7-5eac-731a-b386-f7f9f4be1e6f"])
 @click.argument("room_id", type=click.UUID)
-def delete_room(room_id: UUID) -> None:
+@as_json_option
+def delete_room(room_id: UUID, as_json: bool) -> None:
     """Delete a room with its conversations; it can be restored.
 
     Replies that are being written in it are stopped. The server may be running.
@@ -84,15 +86,16 @@ def delete_room(room_id: UUID) -> None:
     from domain.identity import SYSTEM
 
     app = application()
-    room = app.read_all.room(room_id)
+    found = app.read_all.room(room_id)
+    require_undeleted("room", found)
     deletion = app.rooms.delete(DeleteRoom(principal=SYSTEM, room_id=room_id))
-    took = f"{deletion.conversation_count} conversations, {deletion.message_count} messages"
-    say(f"Deleted the room {plain(room['name'])!r} of {room['owner']}: {took}.")
+    tell_deleted(found, deletion, as_json=as_json)
 
 
 @rooms.command("restore", examples=["parley rooms restore 01a1f8c7-5eac-731a-b386-f7f9f4be1e6f"])
 @click.argument("room_id", type=click.UUID)
-def restore_room(room_id: UUID) -> None:
+@as_json_option
+def restore_room(room_id: UUID, as_json: bool) -> None:
     """Bring a deleted room back with what went with it.
 
     Conversations that had been deleted before stay deleted. The server may be running.
@@ -100,8 +103,9 @@ def restore_room(room_id: UUID) -> None:
     from application.rooms.commands import RestoreRoom
     from domain.identity import SYSTEM
 
-    room = application().rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
-    say(f"Restored the room {room.name!r} of {room.owner}.")
+    app = application()
+    app.rooms.restore(RestoreRoom(principal=SYSTEM, room_id=room_id))
+    tell_restored("room", app.read_all.room(room_id), as_json=as_json)
 
 
 rooms.add_command(purge_command("room", "Its conversations, messages and replies go with it."))

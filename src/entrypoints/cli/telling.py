@@ -22,6 +22,10 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u
 """What moves the cursor, rings the bell, turns the order of what follows, or is no character at all."""
 
 
+_SINGULARS = {"yses": "ysis", "ies": "y", "s": "", "": ""}
+"""What the endings of plurals are for one."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, between two steps; the message says how to go on."""
 
@@ -40,6 +44,17 @@ def say(text: object, *, lines: bool = False) -> None:
 def complain(text: object, *, lines: bool = False) -> None:
     """Print a line, or several, to standard error, where it is not taken for the result."""
     click.echo(plain(text, lines=lines), err=True)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`1 job analysis, 2 messages`, or `nothing`; the names are plurals, as those of tables."""
+    told = []
+    for kind, count in counts.items():
+        many = kind.replace("_", " ")
+        ending, one = next(pair for pair in _SINGULARS.items() if many.endswith(pair[0]))
+        if count:
+            told.append(f"{count:,} {many.removesuffix(ending) + one if count == 1 else many}")
+    return ", ".join(told) or "nothing"
 
 
 def reason(error: Exception) -> str:
