@@ -85,7 +85,7 @@ class NotFound(ParleyError):
     category = Category.NOT_FOUND
 
     def __init__(self, kind: str, wanted: object) -> None:
-        super().__init__(f"There is no {kind} {wanted}.", kind=kind, id=str(wanted))
+        super().__init__(f"There is no {kind.replace('_', ' ')} {wanted}.", kind=kind, id=str(wanted))
         self.slug = f"{kind}_not_found"
 
 

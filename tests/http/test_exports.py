@@ -80,13 +80,15 @@ def test_no_title_makes_a_name_that_is_more_than_a_name(visitor: Client, title: 
 
 
 def test_markdown_is_for_people(visitor: Client, talk: tuple[str, str]) -> None:
-    room, _ = talk
+    room, conversation = talk
 
     text = export(visitor, f"/rooms/{room}", format="markdown").decode()
+    alone = export(visitor, f"/conversations/{conversation}", format="markdown").decode()
 
-    assert text.index("# Plans\n") < text.index("# Über Häfen 港\n") < text.index("> Which harbour?\n")
-    assert text.count("\n## User, ") == 2
-    assert text.count("\n## general, ") == 2
+    assert text.index("\n# Plans\n") < text.index("\n## Über Häfen 港\n") < text.index("> Which harbour?\n")
+    assert text.count("\n### User, ") == text.count("\n### general, ") == 2
+    assert "\n# Über Häfen 港\n" in alone
+    assert alone.count("\n## User, ") == alone.count("\n## general, ") == 2
 
 
 def test_a_pdf_holds_what_was_said(visitor: Client, talk: tuple[str, str]) -> None:

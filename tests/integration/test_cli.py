@@ -55,13 +55,16 @@ def test_a_deleted_conversation_is_restored(parley: ParleyProcess, visitor: Clie
     assert visitor.data("GET", f"/conversations/{conversation}")["title"] == "Old talk"
 
 
-@pytest.mark.parametrize("kind", ["rooms", "conversations"])
+KINDS = {"rooms": "room", "conversations": "conversation", "job-analyses": "job analysis"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_cannot_be_restored_is_said_in_a_line(parley: ParleyProcess, kind: str) -> None:
     unknown = cli(kind, "restore", str(uuid.uuid4()), **parley.settings)
     malformed = cli(kind, "restore", "abc", **parley.settings)
 
     assert unknown.returncode == 1
-    assert unknown.stderr.startswith(f"Error: There is no {kind[:-1]} ")
+    assert unknown.stderr.startswith(f"Error: There is no {KINDS[kind]} ")
     assert unknown.stderr.count("\n") == 1
     assert malformed.returncode == 2
 

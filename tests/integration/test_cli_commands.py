@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from adapters.sql.engine import open_database
 from entrypoints.cli import parley as everything
+from entrypoints.cli.settings import is_secret
 from tests.commands import Commands, commands
 from tests.servers import a_postgres_database
 
@@ -359,6 +360,14 @@ def test_what_cannot_be_undone_needs_a_yes_where_nobody_can_be_asked(
     assert run("rooms", "list", **settings).returncode == 0
 
 
+def test_going_back_says_what_it_removes(run: Commands, tmp_path: Path) -> None:
+    for revision, lost in (("base", "everything in it"), ("0004", "what has no place in that one")):
+        done = run("migrate", "--down-to", revision, PARLEY_DATA_DIR=tmp_path)
+
+        assert done.returncode == 2
+        assert f"Going back to revision {revision} removes for good {lost}. There is no terminal" in done.stderr
+
+
 def test_secrets_are_not_among_the_settings_that_are_shown(run: Commands, tmp_path: Path) -> None:
     secret = "s3cret-" * 6
     given = {
@@ -403,13 +412,28 @@ def test_secrets_are_not_among_the_settings_that_are_shown(run: Commands, tmp_pa
     assert {line.split()[0] for line in changed.stdout.splitlines()[1:]} == set(given)
 
 
-def test_every_setting_that_is_documented_is_shown_and_no_other(run: Commands, tmp_path: Path) -> None:
+def documented_settings() -> set[str]:
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
-    documented = set(re.findall(r"^\| `((?:PARLEY|OPENAI)_[A-Z_]+)`", page, re.MULTILINE))
+    return set(re.findall(r"^\| `((?:PARLEY|OPENAI)_[A-Z_]+)`", page, re.MULTILINE))
 
+
+def test_of_all_settings_these_are_secret_and_no_other() -> None:
+    assert {name for name in documented_settings() if is_secret(name)} == {
+        "OPENAI_API_KEY",
+        "PARLEY_EMBEDDING_API_KEY",
+        "PARLEY_SECRET_KEY",
+        "PARLEY_SECRET_KEY_FALLBACKS",
+        "PARLEY_JWT_SECRET",
+        "PARLEY_JWT_SECRET_FALLBACKS",
+        "PARLEY_METRICS_TOKEN",
+    }
+
+
+def test_every_setting_that_is_documented_is_shown_and_no_other(run: Commands, tmp_path: Path) -> None:
     shown = json.loads(run("settings", "--json", PARLEY_DATA_DIR=tmp_path).stdout)["items"]
 
-    assert {one["name"] for one in shown} == documented
+    assert {one["name"] for one in shown} == documented_settings()
+    assert [one["value"] for one in shown if one["name"] == "PARLEY_LIMIT_PASSAGE_TOKENS"] == ["2000"]
 
 
 def test_shells_complete_commands_options_and_values(run: Commands) -> None:

@@ -473,7 +473,7 @@ def test_a_file_that_is_not_whole_is_refused_and_nothing_of_it_is_taken(source: 
     lines = file.splitlines(keepends=True)
 
     cases: dict[bytes, str] = {
-        b"": "line 1: The file is cut off",
+        b"": "line 1: The file is empty.",
         b"\n": "line 1: This is no export of Parley's",
         b'{"a": 1}\n': "line 1, format: This is no export",
         b"\x80\x81\n": "line 1: This is no export of Parley's",

@@ -16,17 +16,24 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
 def markdown(found: Iterator[Document]) -> Iterator[bytes]:
-    """The export, a message or so at a time."""
-    texts = {
-        "room": lambda record: f"# {plain(record['name'])}\n\nRoom, opened {told(record['created_at'])}.\n\n",
-        "conversation": _conversation,
-        "message": _message,
-        "end": _end,
-    }
+    """The export, a message or so at a time; the conversations of a room that is exported stand below its heading."""
+    level = "#"
     for record in found:
-        text = texts.get(record["type"]) if "type" in record else _header
-        if text is not None:
-            yield text(record).encode()
+        match record.get("type"):
+            case None:
+                level = "##" if record.get("of") == "room" else "#"
+                text = f"<!-- Exported from Parley {told(record['exported_at'])} -->\n\n"
+            case "room":
+                text = f"# {plain(record['name'])}\n\nRoom, opened {told(record['created_at'])}.\n\n"
+            case "conversation":
+                text = _conversation(record, level)
+            case "message":
+                text = _message(record, f"{level}#")
+            case "end":
+                text = _end(record)
+            case _:
+                continue
+        yield text.encode()
 
 
 def closed(text: str) -> str:
@@ -96,24 +103,20 @@ def remarks(message: Document) -> Iterator[str]:
         yield f"Rated {feedback.get('rating', '')}{comment}"
 
 
-def _header(record: Document) -> str:
-    return f"<!-- Exported from Parley {told(record['exported_at'])} -->\n\n"
-
-
 def _end(record: Document) -> str:
     counts = record["counts"]
     return f"<!-- {counts.get('conversation', 0)} conversations, {counts.get('message', 0)} messages -->\n"
 
 
-def _conversation(record: Document) -> str:
+def _conversation(record: Document, level: str) -> str:
     title = plain(record["title"]) or "Conversation"
-    return f"# {title}\n\nWith {plain(record['agent'])}, started {told(record['created_at'])}.\n\n"
+    return f"{level} {title}\n\nWith {plain(record['agent'])}, started {told(record['created_at'])}.\n\n"
 
 
-def _message(message: Document) -> str:
+def _message(message: Document, level: str) -> str:
     text = message["content"].strip("\n")
     is_answer = message["role"] == Role.ASSISTANT
-    parts = [f"## {plain(speaker(message))}, {told(message['created_at'])}"]
+    parts = [f"{level} {plain(speaker(message))}, {told(message['created_at'])}"]
     parts.append(closed(text) if is_answer else quoted(text))
     if message["sources"]:
         lines = (f"- \\[{source.get('number', '')}\\] {plain(source_line(source))}" for source in message["sources"])

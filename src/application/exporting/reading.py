@@ -46,6 +46,7 @@ def read(file: IO[bytes], limits: Limits) -> Iterator[Line]:
     known = shapes(limits)
     counts: Counter[str] = Counter()
     ended = False
+    number = 0
     for number, text in enumerate(_lines(file, longest), 1):
         record = _parsed(text, number)
         if number == 1:
@@ -68,6 +69,8 @@ def read(file: IO[bytes], limits: Limits) -> Iterator[Line]:
         else:
             counts[kind] += 1
             yield line
+    if number == 0:
+        raise ImportRefused(1, "The file is empty.")
     if not ended:
         raise ImportRefused(sum(counts.values()) + 1, "The file is cut off after this line: its end is missing.")
 

@@ -42,8 +42,8 @@ def migrate(revision: str, down_to: str | None, yes: bool, as_json: bool) -> Non
     from entrypoints.starting import require_servers
 
     if down_to is not None:
-        lost = "everything in it" if down_to == "base" else "what that one has no place for"
-        confirm(f"Going back to revision {plain(down_to)} removes {lost} for good.", yes=yes)
+        lost = "everything in it" if down_to == "base" else "what has no place in that one"
+        confirm(f"Going back to revision {plain(down_to)} removes for good {lost}.", yes=yes)
     installation = container(checked=False, create=True)
     require_servers(installation)
     schema = installation.schema()

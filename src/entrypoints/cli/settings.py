@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-_SECRET = re.compile(r"(SECRET|API_KEY|TOKEN|PASSWORD)")
+_SECRET = re.compile(r"_(SECRET|API_KEY|TOKEN|PASSWORD)(?=_|$)(?!_FILE$)")
+"""As whole words: a number of TOKENS is none."""
 
 _PASSWORD = re.compile(r"(?<=://)([^/:@]*):.*@")
 """In a URL, up to its last @: one that was not encoded may hold others."""
@@ -29,6 +30,11 @@ def effective() -> list[dict[str, Any]]:
     ]
 
 
+def is_secret(name: str) -> bool:
+    """Whether nobody is shown what a setting is; a file's path is none."""
+    return _SECRET.search(name) is not None
+
+
 def _named(settings: Any) -> Iterator[tuple[str, object]]:
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -43,7 +49,7 @@ def _named(settings: Any) -> Iterator[tuple[str, object]]:
 def _shown(name: str, value: object) -> str | None:
     if value is None or value == () or value == "" or value == frozenset():
         return None
-    if _SECRET.search(name) and not name.endswith("_FILE"):
+    if is_secret(name):
         return "(hidden)"
     if isinstance(value, bool):
         return "true" if value else "false"
