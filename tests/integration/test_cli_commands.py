@@ -329,6 +329,18 @@ def test_an_owner_that_is_nobody_is_wrong_usage(owner: str, run: Commands, tmp_p
             assert "--owner" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("user", "told"), [("user:alice", "issued by the id alone: --user alice"), ("visitor:x", "a visitor is no user")]
+)
+def test_a_token_is_not_issued_to_a_user_who_is_called_as_an_owner_is(
+    user: str, told: str, run: Commands, tmp_path: Path
+) -> None:
+    done = run("token", "issue", "--user", user, PARLEY_DATA_DIR=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
 def test_a_text_that_is_none_is_wrong_usage(run: Commands, tmp_path: Path) -> None:
     for arguments in (
         ("documents", "list", "--project", "caf\udce9"),

@@ -129,8 +129,9 @@ def test_all_that_a_user_left_is_gone_from_every_store_and_nothing_of_others(
     assert left_of(parley, left.word, name) == {}
     assert findings(operator) == []
     assert seen_by(bob, kept) == before
-    for kind in ("rooms", "messages", "replies", "sessions", "projects", "documents", "job_analyses"):
-        assert done.tally[kind] == foreseen.tally[kind] >= 1, kind
+    assert done.tally == foreseen.tally
+    for kind in ("rooms", "messages", "replies", "sessions", "projects", "documents", "passages", "job_analyses"):
+        assert done.tally[kind] >= 1, kind
     assert (done.left, done.settled.away, done.principals) == ({}, {}, 1)
 
     again = erased(operator, "user", name)
@@ -181,9 +182,11 @@ def test_public_projects_of_an_admin_stay_as_the_installations_own(parley: Parle
     document = admin.data("POST", "/documents", note)["id"]
     eventually(lambda: admin.data("GET", f"/documents/{document}")["status"] == "ready", within=30)
 
+    foreseen = erased(operator, "user", name, dry_run=True)
     done = erased(operator, "user", name)
 
-    assert done.adopted == 1
+    assert done.adopted == foreseen.adopted == 1
+    assert done.tally == foreseen.tally
     assert reader.data("GET", "/knowledge/search", params={"q": product})["items"][0]["document_id"] == document
     assert left_of(parley, name) == {}
     assert user(parley, "another", "admin").data("GET", f"/documents/{document}")["id"] == document
@@ -233,6 +236,12 @@ def test_the_command_counts_asks_and_reports(parley: ParleyProcess) -> None:
     assert json.loads(done.stdout)["removed"]["rooms"] == 1
     assert ivy.data("GET", "/rooms")["total"] == 0
     assert cli("cleanup", "--verify", **parley.settings).stdout.startswith("Nothing is left")
+
+
+def test_of_somebody_who_has_left_nothing_the_command_says_so_without_asking(parley: ParleyProcess) -> None:
+    nobody = cli("erase", "--principal", f"user:nobody-{uuid4()}", **parley.settings)
+
+    assert (nobody.returncode, nobody.stdout, nobody.stderr) == (0, "There is nothing to do.\n", "")
 
 
 def test_parley_itself_cannot_be_erased(operator: Container) -> None:

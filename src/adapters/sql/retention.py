@@ -8,11 +8,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, or_, select, true, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.engine import Database
-from adapters.sql.knowledge_tables import documents, job_analyses, jobs, projects
+from adapters.sql.knowledge_tables import (
+    document_contents,
+    documents,
+    job_analyses,
+    job_analysis_files,
+    jobs,
+    passage_vectors,
+    passages,
+    projects,
+)
 from adapters.sql.tables import (
     conversations,
     deletions,
@@ -130,12 +139,11 @@ class SqlPurges:
         return Wiped({what: count for what, count in tally.items() if count}, max(tally.values()) < limit)
 
     def adopt(self, owner: str, by: str, now: datetime) -> int:
-        mine = and_(
-            projects.c.owner == owner, projects.c.visibility == Visibility.PUBLIC, projects.c.deletion_id.is_(None)
-        )
         with self._database.writing() as connection:
             self._database.take_turns(connection, f"projects of {by}")
-            found = connection.execute(select(projects.c.id, projects.c.key).where(mine).with_for_update()).all()
+            found = connection.execute(
+                select(projects.c.id, projects.c.key).where(_adoptable(owner)).with_for_update()
+            ).all()
             for project_id, key in found:
                 taken = set(
                     connection.execute(
@@ -184,14 +192,43 @@ class SqlPurges:
             return connection.execute(wanted).scalars().all()
 
     def holdings(self, owner: str) -> Tally:
-        kind, _, name = owner.partition(":")
-        held = visitors.c.claimed_by == owner
-        if kind == PrincipalKind.VISITOR and (visitor_id := _uuid(name)) is not None:
-            held = or_(held, visitors.c.id == visitor_id)
         with self._database.reading() as connection:
             counts = {what: _count(connection, table, table.c.owner == owner) for what, table in _OWNED.items()}
-            counts["visitors"] = _count(connection, visitors, held)
+            counts["visitors"] = _count(connection, visitors, _is_or_was(owner))
         return {what: count for what, count in counts.items() if count}
+
+    def erasable(self, owner: str) -> Tally:
+        kept = select(projects.c.id).where(_adoptable(owner))
+        kept_documents = select(documents.c.id).where(documents.c.project_id.in_(kept))
+        but = {
+            "projects": projects.c.id.not_in(kept),
+            "documents": documents.c.project_id.not_in(kept),
+            "jobs": jobs.c.subject_id.not_in(kept_documents),
+            "deletions": and_(deletions.c.subject_id.not_in(kept), deletions.c.subject_id.not_in(kept_documents)),
+        }
+        gone = select(documents.c.id).where(documents.c.owner == owner, but["documents"])
+        analyses = select(job_analyses.c.id).where(job_analyses.c.owner == owner)
+        inside: dict[str, tuple[Table, ColumnElement[bool]]] = {
+            "passages": (passages, passages.c.document_id.in_(gone)),
+            "vectors": (
+                passage_vectors,
+                passage_vectors.c.number.in_(select(passages.c.number).where(passages.c.document_id.in_(gone))),
+            ),
+            "document_contents": (document_contents, document_contents.c.document_id.in_(gone)),
+            "job_analysis_files": (job_analysis_files, job_analysis_files.c.analysis_id.in_(analyses)),
+            "visitors": (visitors, _is_or_was(owner)),
+        }
+        with self._database.reading() as connection:
+            counts = {
+                what: _count(connection, table, and_(table.c.owner == owner, but.get(what, true())))
+                for what, table in _OWNED.items()
+            }
+            counts |= {what: _count(connection, table, those) for what, (table, those) in inside.items()}
+        return {what: count for what, count in counts.items() if count}
+
+    def adoptable(self, owner: str) -> int:
+        with self._database.glancing() as connection:
+            return _count(connection, projects, _adoptable(owner))
 
     def unsettled(self, *, after: int, limit: int) -> Sequence[Purge]:
         wanted = select(purges).where(purges.c.settled_at.is_(None), purges.c.number > after)
@@ -240,6 +277,19 @@ def _purge(row: Row[Any]) -> Purge:
 
 def _count(connection: Connection, table: Table, those: ColumnElement[bool]) -> int:
     return connection.execute(select(func.count()).select_from(table).where(those)).scalar_one()
+
+
+def _adoptable(owner: str) -> ColumnElement[bool]:
+    return and_(projects.c.owner == owner, projects.c.visibility == Visibility.PUBLIC, projects.c.deletion_id.is_(None))
+
+
+def _is_or_was(owner: str) -> ColumnElement[bool]:
+    """The visitors that an owner is, or was before signing in."""
+    kind, _, name = owner.partition(":")
+    held = visitors.c.claimed_by == owner
+    if kind == PrincipalKind.VISITOR and (visitor_id := _uuid(name)) is not None:
+        held = or_(held, visitors.c.id == visitor_id)
+    return held
 
 
 def _uuid(text: str) -> UUID | None:

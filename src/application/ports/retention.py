@@ -145,6 +145,14 @@ class Purges(Protocol):
         """What belongs to an owner, by table."""
         ...
 
+    def erasable(self, owner: str) -> Tally:
+        """What belongs to an owner with what is in it, by table, without what can be adopted."""
+        ...
+
+    def adoptable(self, owner: str) -> int:
+        """How many projects `adopt` would give away."""
+        ...
+
     def unsettled(self, *, after: int, limit: int) -> Sequence[Purge]:
         """Purges that some store has not followed yet, by number."""
         ...

@@ -27,6 +27,9 @@ _ROUNDS = 5
 
 _BATCH = 200
 
+_DELETIONS = "deletions"
+_EVENTS = "events"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasePrincipal:
@@ -41,7 +44,8 @@ class Erased:
     """What was removed, or what there is (of a dry run): how many, by kind.
 
     `principals` are those whose things these were: a user, and the visitors that the user was before signing in.
-    `adopted` counts the public projects that belong to the installation now. `left` is what has come in the meantime.
+    What the person had left counts: not the deletions that erasing takes, nor the events that tell of them. `adopted`
+    counts the public projects that belong to the installation now, or would. `left` is what has come in the meantime.
     """
 
     principals: int
@@ -79,7 +83,8 @@ class ErasePrincipalHandler:
             raise Invalid({"principal": "This is Parley itself, which owns what belongs to nobody else."})
         people = self._people(command.principal)
         if command.dry_run:
-            return Erased(len(people), _summed(self.purges.holdings(person.key) for person in people))
+            adoptable = sum(self.purges.adoptable(person.key) for person in people)
+            return Erased(len(people), _summed(self.purges.erasable(person.key) for person in people), adoptable)
         if self._mark(person for person in people if person.kind is PrincipalKind.VISITOR):
             self.wait()
         adopted = sum(self.purges.adopt(person.key, SYSTEM.key, self.now()) for person in people)
@@ -92,7 +97,8 @@ class ErasePrincipalHandler:
         else:
             left = _summed(self.purges.holdings(person.key) for person in people)
         self._mark(people)  # What is counted of them is forgotten now that nothing more is.
-        return Erased(len(people), removed, adopted, left, self.settle())
+        del removed[_EVENTS]
+        return Erased(len(people), +removed, adopted, left, self.settle())
 
     def _mark(self, people: Iterable[Principal]) -> int:
         marks = [self.marks.of(person.key) for person in people]
@@ -109,6 +115,7 @@ class ErasePrincipalHandler:
         for delete in self._deletions_of(person):
             with suppress(NotFound):  # Its owner has just done it.
                 delete()
+                removed[_DELETIONS] -= 1  # It is removed with what it takes, and was not there before.
         for deletion in self._standing(person):
             with suppress(Conflict, NotFound):  # It went with another thing, or is restored: there are more rounds.
                 begun = self.purging.begin(deletion.subject, deletion.subject_id)

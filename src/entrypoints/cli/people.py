@@ -11,7 +11,7 @@ import click
 from entrypoints.cli.asking import Text, as_json_option, key_of, owner_option, page_of, page_options
 from entrypoints.cli.explaining import Group
 from entrypoints.cli.opening import application, container
-from entrypoints.cli.telling import print_facts, print_json, print_page, say
+from entrypoints.cli.telling import plain, print_facts, print_json, print_page, say
 
 if TYPE_CHECKING:
     from application.ports.runtime import Tokens
@@ -132,6 +132,11 @@ def issue_token(user: str, roles: tuple[str, ...], hours: int, as_json: bool) ->
 
     from domain.identity import Principal, PrincipalKind
 
+    kind, _, name = user.partition(":")
+    if kind == PrincipalKind.USER and name:
+        raise click.BadParameter(f"a token is issued by the id alone: --user {plain(name)}", param_hint="--user")
+    if kind == PrincipalKind.VISITOR and name:
+        raise click.BadParameter("a visitor is no user: tokens are issued to users alone.", param_hint="--user")
     principal = Principal(PrincipalKind.USER, user, frozenset(roles))
     text, expires_at = _tokens().issue(principal, timedelta(hours=hours))
     if as_json:

@@ -92,7 +92,7 @@ def erase(person: Principal, dry_run: bool, yes: bool, as_json: bool) -> None:
 
     app = application()
     foreseen = app.retention.erase(ErasePrincipal(principal=person, dry_run=True))
-    if dry_run:
+    if dry_run or not (yes or foreseen.tally or foreseen.adopted):
         _tell_erased(person, foreseen, dry_run=True, as_json=as_json)
         return
     number = sum(foreseen.tally.values())
@@ -162,8 +162,9 @@ def _tell_cleaned(cleaned: Cleaned, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _tell_erased(person: Principal, erased: Erased, *, dry_run: bool, as_json: bool) -> None:
-    what = "would go" if dry_run else "removed"
-    done: dict[str, Mapping[str, int]] = {what: erased.tally, "given to the installation": {"projects": erased.adopted}}
+    removed, given = ("would go", "would be given") if dry_run else ("removed", "given")
+    adopted = {"projects": erased.adopted}
+    done: dict[str, Mapping[str, int]] = {removed: erased.tally, f"{given} to the installation": adopted}
     report = {
         "principal": person.key,
         "dry_run": dry_run,
