@@ -172,7 +172,7 @@ def test_an_id_that_nothing_has_is_said_in_a_line(run: Commands, settings: dict[
         done = run(*typed(path), **settings)
 
         group = path.split()[0]
-        kind = {"replies": "reply", "job-analyses": "job_analysis"}.get(group, group.removesuffix("s"))
+        kind = {"replies": "reply", "job-analyses": "job analysis"}.get(group, group.removesuffix("s"))
         assert (done.returncode, done.stdout) == (1, ""), path
         assert done.stderr == f"Error: There is no {kind} {UNKNOWN}.\n", path
 
