@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -145,6 +146,16 @@ class TestOfflineResponder(LanguageModelContract):
         assert "No language model is configured" in text
         assert "**Tides › Twice a day** [1]\n\n> The moon pulls." in text
         assert stream.metadata["offline"] is True
+
+    def test_it_does_not_quote_what_only_an_earlier_question_had_found(self, language_model: LanguageModel) -> None:
+        carried = replace(_PASSAGE, text="An earlier matter.", is_carried=True)
+
+        both = "".join(language_model.stream(prompt(passages=(carried, _PASSAGE))))
+        nothing = "".join(language_model.stream(prompt(passages=(carried,))))
+
+        assert "**Tides › Twice a day** [2]" in both
+        assert "earlier matter" not in both
+        assert "found nothing" in nothing
 
     def test_it_says_so_when_it_found_nothing(self, language_model: LanguageModel) -> None:
         assert "found nothing" in "".join(language_model.stream(prompt(passages=())))

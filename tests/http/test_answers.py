@@ -104,6 +104,13 @@ def ask(asker: Client, question: str, **body: Any) -> dict[str, Any]:
     return reply
 
 
+def go_on(asker: Client, before: dict[str, Any], question: str) -> dict[str, Any]:
+    """The finished reply to a further question in the conversation of a reply."""
+    path = f"/conversations/{before['conversation_id']}/messages?wait=30"
+    reply: dict[str, Any] = asker.data("POST", path, {"content": question})["reply"]
+    return reply
+
+
 def prompt_of(model: ModelServer, question: str) -> str:
     """All that the model was last told with a question, and before it."""
     request = model.asked(question)[-1]
@@ -125,6 +132,39 @@ def test_passages_reach_the_model_and_citations_become_sources(
     assert reply["message"]["sources"] == reply["sources"]
     history = asker.data("GET", f"/conversations/{reply['conversation_id']}/messages")["items"]
     assert history[1]["sources"] == reply["sources"]
+
+
+def test_a_follow_up_is_answered_from_what_the_question_before_it_was_about(
+    knowing: ParleyProcess, model: ModelServer, admin: Client
+) -> None:
+    shop = public_project(admin, {"prices.md": "# Prices\n\nThe gizmo costs five euros.\n"})
+    word = uuid4().hex
+    asker = knowing.visitor()
+    reply = ask(asker, f"What does the gizmo cost? {word}", project_id=shop)
+
+    for question in (f"!cite And how much in dollars? {word}", f"!cite Why is it so expensive? {word}"):
+        followed = go_on(asker, reply, question)
+        assert "costs five euros" in prompt_of(model, question)
+        assert [source["document"] for source in followed["sources"]] == ["prices.md"]
+        assert followed["metadata"]["chunks_used"] == 1
+        assert 0 < followed["metadata"]["confidence"] < 1
+
+
+def test_a_follow_up_brings_nothing_back_that_was_deleted(
+    knowing: ParleyProcess, model: ModelServer, admin: Client
+) -> None:
+    shop = public_project(admin, {})
+    document = add(admin, shop, "prices.md", "# Prices\n\nThe gizmo costs five euros.\n")
+    asker = knowing.visitor()
+    reply = ask(asker, "!cite What does the gizmo cost?", project_id=shop)
+    admin.data("DELETE", f"/documents/{document}")
+
+    question = f"And how much in dollars? {uuid4().hex}"
+    followed = go_on(asker, reply, question)
+
+    assert reply["metadata"]["chunks_used"] == 1
+    assert "costs five euros" not in prompt_of(model, question)
+    assert followed["metadata"]["chunks_used"] == 0
 
 
 def test_an_answer_says_what_it_cost_and_how_sure_it_is(knowing: ParleyProcess, handbook: str) -> None:

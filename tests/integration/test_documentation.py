@@ -107,6 +107,7 @@ _ANSWERED = {
     "How do I write a tool of my own?": "Write a tool",
     "How do I add an agent?": "Add an agent",
     "What does confidence mean?": "confidence",
+    "How are follow-up questions understood?": "follow-up questions",
     "How do I use embeddings with Ollama?": "Use embeddings",
     "How do I change the embedding model?": "Change the embedding model",
     "How do I search my documents?": "Search my documents",

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Labelled:
-    """A question and the passages that answer it: `document › innermost heading`."""
+    """A question and the passages that answer it: `document › innermost heading`.
+
+    A follow-up comes after the `earlier` questions of its conversation, the first one first.
+    """
 
     question: str
     answers: frozenset[str]
+    earlier: tuple[str, ...] = ()
 
 
 DOCUMENTS = {
@@ -415,6 +419,41 @@ MEANING = [
 ]
 
 QUESTIONS = TEXT + MEANING
+
+
+def _goes_on(*earlier: str, then: str, to: str) -> Labelled:
+    return Labelled(then, frozenset([to]), earlier)
+
+
+FOLLOW_UPS = [
+    _goes_on("How long is the warranty on a frame?", then="Why is it so long?", to="warranty.md › Frames"),
+    _goes_on("How much does a return cost?", then="And how much in dollars?", to="returns.md › Shipping costs"),
+    _goes_on("Which colours does the Lastesel come in?", then="Any in yellow?", to="cargo-bike.md › Colours"),
+    _goes_on("Tell me about the Lastesel.", then="How far does it go on a charge?", to="cargo-bike.md › Battery"),
+    _goes_on("What payload does the Lastesel carry?", then="And the battery?", to="cargo-bike.md › Battery"),
+    _goes_on("How many gears does the Zugvogel have?", then="And how much luggage?", to="touring-bike.md › Luggage"),
+    _goes_on("What does E07 mean?", then="How do I repair that myself?", to="error-codes.md › E07"),
+    _goes_on("Until when can I return a bicycle?", then="When do I get a refund?", to="returns.md › Refund"),
+    _goes_on("Can I pay in instalments?", then="From which price on?", to="payment.md › Instalments"),
+    _goes_on("Can I use DOT fluid in the brakes?", then="Why not?", to="maintenance.md › Brakes"),
+    _goes_on("What was your role at the clinic?", then="Which technology?", to="portfolio-clinic.md › Technology"),
+    _goes_on("What does the tram timetable engine do?", then="With what result?", to="portfolio-tram.md › Result"),
+    _goes_on("Was kostet die jährliche Durchsicht?", then="Und für Lastenräder?", to="kuendigung.md › Preise"),
+    _goes_on("Quelle est la durée de la garantie du cadre ?", then="Et pourquoi ?", to="garantie.md › Durée"),
+    _goes_on("车架保修多少年？", then="为什么？", to="zh-baoxiu.md › 车架"),
+    _goes_on("Tell me about the Lastesel.", "Which colours?", then="How heavy can I be?", to="cargo-bike.md › Payload"),
+    _goes_on(
+        "How much does a return cost?", "In dollars?", then="Please summarise it.", to="returns.md › Shipping costs"
+    ),
+    _goes_on("What does E21 mean?", "Thanks!", then="Is it dangerous?", to="error-codes.md › E21"),
+]
+"""Questions that say too little by themselves, or less than they mean."""
+
+CHANGES = [
+    _goes_on(before.question, then=after.question, to=next(iter(after.answers)))
+    for before, after in zip(TEXT, [*TEXT[7:], *TEXT[:7]], strict=True)
+]
+"""Questions about something else than the one before."""
 
 OFF_TOPIC = [
     "Who wrote the Odyssey?",

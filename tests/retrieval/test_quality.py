@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +19,8 @@ from application.knowledge.retrieval import Mode
 from application.ports.knowledge import Scope
 from tests.library import Library
 from tests.model_server import ModelServer
-from tests.retrieval.labelled import MEANING, OFF_TOPIC, QUESTIONS, TEXT
-from tests.retrieval.measuring import fill, measure
+from tests.retrieval.labelled import CHANGES, FOLLOW_UPS, MEANING, OFF_TOPIC, QUESTIONS, TEXT, Labelled
+from tests.retrieval.measuring import fill, grounded, measure, measure_in_context
 from tests.servers import a_postgres_database
 
 
@@ -94,3 +95,39 @@ def test_a_question_about_something_else_finds_little_that_is_relevant(library: 
     ]
 
     assert all(relevance < 0.3 for relevance in relevances)
+
+
+@pytest.mark.parametrize("with_vectors", [True, False])
+def test_a_follow_up_is_understood_from_the_questions_before_it(
+    library: Library, scope: Scope, with_vectors: bool, record_property: Callable[[str, str], None]
+) -> None:
+    used = library if with_vectors else Library(library.database)
+
+    by_itself = measure_in_context(used, scope, [replace(one, earlier=()) for one in FOLLOW_UPS])
+    in_context = measure_in_context(used, scope, FOLLOW_UPS)
+
+    shown = f"{by_itself.recall:.2f}/{by_itself.mrr:.2f}, in context {in_context.recall:.2f}/{in_context.mrr:.2f}"
+    record_property("followed", f"recall@4/MRR of {len(FOLLOW_UPS)} follow-ups by themselves: {shown}")
+    assert in_context.recall >= max(0.95, by_itself.recall + 0.5)
+    assert in_context.mrr >= 0.9
+
+
+@pytest.mark.parametrize("with_vectors", [True, False])
+def test_a_change_of_the_subject_is_followed(library: Library, scope: Scope, with_vectors: bool) -> None:
+    used = library if with_vectors else Library(library.database)
+
+    alone = measure_in_context(used, scope, [replace(one, earlier=()) for one in CHANGES])
+
+    assert measure_in_context(used, scope, CHANGES) == alone
+    assert alone.recall >= 0.95
+
+
+@pytest.mark.parametrize("question", OFF_TOPIC)
+def test_nothing_that_an_earlier_question_found_counts_as_found_for_another(
+    library: Library, scope: Scope, question: str
+) -> None:
+    asked = Labelled(question, frozenset(), earlier=("How long is the warranty on a frame?",))
+    grounding = grounded(Library(library.database), scope, asked)
+
+    assert all(passage.is_carried for passage in grounding.passages)
+    assert grounding.confidence("I do not know.") == 0.0

@@ -68,15 +68,12 @@ class OfflineStream:
 
 
 def _answer(prompt: Prompt) -> str:
-    if not prompt.passages:
+    # What an earlier question was about is for a model to make something of: to quote it again would be no answer.
+    found = [(number, one) for number, one in enumerate(prompt.passages, start=1) if not one.is_carried]
+    if not found:
         return _NOTHING_FOUND
-    worth_quoting = prompt.passages[0].score * _NEARLY_AS_GOOD
-    quotes = [
-        _quote(number, passage)
-        for number, passage in enumerate(prompt.passages[:_QUOTED], start=1)
-        if passage.score >= worth_quoting
-    ]
-    return "\n\n".join(quotes)
+    worth_quoting = found[0][1].score * _NEARLY_AS_GOOD
+    return "\n\n".join(_quote(number, one) for number, one in found[:_QUOTED] if one.score >= worth_quoting)
 
 
 def _quote(number: int, passage: Passage) -> str:

@@ -27,7 +27,7 @@ from application.telemetry import SILENT, Telemetry, spawn
 from application.tools import SEARCH_KNOWLEDGE, Toolbox, ToolOutcome, arguments_of
 from domain.agents import Agent, Agents
 from domain.limits import Limits
-from domain.messages import Message
+from domain.messages import Message, Role
 from domain.prices import Prices
 from domain.replies import LEASE, Outcome, Reply, ReplyStatus
 
@@ -103,6 +103,11 @@ class Task:
     def question(self) -> str:
         """The last message of the window."""
         return self.history[-1].content if self.history else ""
+
+    @property
+    def earlier(self) -> Sequence[str]:
+        """The questions of the window before it, the latest first."""
+        return [message.content for message in self.history[-2::-1] if message.role is Role.USER]
 
 
 class Voice(Protocol):
@@ -245,7 +250,7 @@ class Answering:
             return ()
         try:
             with self._desk.telemetry.phase("retrieval") as span:
-                gathered = self._grounding.gather(self._task.question, limit=limit)
+                gathered = self._grounding.gather(self._task.question, limit=limit, earlier=self._task.earlier)
                 span.note(passages=len(gathered))
                 return gathered
         except Exception:

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from application.knowledge.retrieval import Retrieval
+from application.knowledge.retrieval import Findings, Retrieval
 from application.ports.knowledge import Scope
 from application.ports.language import Passage
 from application.ports.persistence import Document
 from application.ports.tools import ToolContext
+from application.replies.following_up import in_context
 from application.replies.prompting import tokens_in
 
 _CITATION = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\](?!\()")
@@ -44,16 +45,23 @@ class Grounding:
     """Whether a search did without vectors that there are."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def gather(self, question: str, *, limit: int) -> Sequence[Passage]:
-        """What the prompt holds of the documents; those found are numbered from 1."""
+    def gather(self, question: str, *, limit: int, earlier: Sequence[str] = ()) -> Sequence[Passage]:
+        """What the prompt holds of the documents; those found are numbered from 1.
+
+        The `earlier` questions of the conversation, the latest first, tell what a follow-up is about.
+        """
         if not limit or not self.scope.projects:
             return ()
-        return [passage for _, passage in self._numbered(question, limit)]
+        return [
+            passage
+            for _, passage in self._numbered(in_context(self.retrieval, question, earlier, self.scope, limit=limit))
+        ]
 
     def search(self, context: ToolContext, arguments: Mapping[str, object]) -> object:
         """The tool `search_knowledge`, see application.tools."""
         limit = arguments.get("limit", 4)
-        found = self._numbered(str(arguments["query"]), limit if isinstance(limit, int) else 4)
+        limit = limit if isinstance(limit, int) else 4
+        found = self._numbered(self.retrieval.find(str(arguments["query"]), self.scope, limit=limit))
         if not found:
             return "Nothing in the documents bears on this."
         shown = [
@@ -69,15 +77,15 @@ class Grounding:
     def confidence(self, text: str) -> float:
         """How well the passages bear on what was asked, 0 to 1: as well as the best that `text` cites.
 
-        Half of that of the best one found when none is cited, 0 when none was found. It says nothing of whether
-        the model has understood them.
+        Half of that of the best one found for this very question when none is cited, 0 when none was found. It says
+        nothing of whether the model has understood them.
         """
         if numbers := cited(text, len(self.passages)):
             return round(max(self.passages[number - 1].relevance for number in numbers), 2)
-        return round(_UNCITED * max((passage.relevance for passage in self.passages), default=0.0), 2)
+        fresh = (passage.relevance for passage in self.passages if not passage.is_carried)
+        return round(_UNCITED * max(fresh, default=0.0), 2)
 
-    def _numbered(self, question: str, limit: int) -> list[tuple[int, Passage]]:
-        findings = self.retrieval.find(question, self.scope, limit=limit)
+    def _numbered(self, findings: Findings) -> list[tuple[int, Passage]]:
         self.is_lessened = self.is_lessened or findings.is_lessened
         found = within(findings.passages, self.tokens)
         numbered = []
