@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.model_server import ModelServer
 from tests.parley_process import ParleyProcess
+from tests.unit.test_citing import CITED
 from tests.waiting import eventually
 
 _LONG = "!stream words=200 delay=0.03"
@@ -129,6 +130,23 @@ def test_an_answer_that_begins_anew_loses_what_was_said_before(page: Page) -> No
     )
 
     assert shown == "Of the second."
+
+
+def test_citations_become_links_as_the_server_counts_them(page: Page) -> None:
+    shown = page.evaluate(
+        """async (texts) => {
+            const { render } = await import("/static/web/markdown.js");
+            const link = (number) => {
+                if (![1, 2, 3].includes(number)) return null;
+                return Object.assign(document.createElement("a"), { className: "cite", textContent: number });
+            };
+            const cited = (text) => [...render(text, link).querySelectorAll(".cite")].map((one) => +one.textContent);
+            return texts.map((text) => [...new Set(cited(text))].sort());
+        }""",
+        [text for text, _ in CITED],
+    )
+
+    assert dict(zip((text for text, _ in CITED), shown, strict=True)) == dict(CITED)
 
 
 def test_a_deleted_room_comes_back_with_undo(page: Page) -> None:

@@ -6,14 +6,24 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from uuid import UUID
 
 import pytest
 
 from adapters.offline.responder import OfflineResponder
 from adapters.openai.model import OpenAIModel
-from application.ports.language import LanguageModel, ModelError, ModelStream, Passage, Prompt, ToolCall, ToolSpec, Turn
+from application.ports.language import (
+    Carried,
+    LanguageModel,
+    ModelError,
+    ModelStream,
+    Passage,
+    Prompt,
+    ToolCall,
+    ToolSpec,
+    Turn,
+)
 from domain.agents import BUILT_IN
 from tests.fakes.model import ScriptedModel
 from tests.model_server import MODEL, ModelServer
@@ -148,7 +158,7 @@ class TestOfflineResponder(LanguageModelContract):
         assert stream.metadata["offline"] is True
 
     def test_it_does_not_quote_what_only_an_earlier_question_had_found(self, language_model: LanguageModel) -> None:
-        carried = replace(_PASSAGE, text="An earlier matter.", is_carried=True)
+        carried = Carried(**asdict(replace(_PASSAGE, text="An earlier matter.")))
 
         both = "".join(language_model.stream(prompt(passages=(carried, _PASSAGE))))
         nothing = "".join(language_model.stream(prompt(passages=(carried,))))
@@ -175,7 +185,8 @@ class TestOpenAIModel(LanguageModelContract):
         messages = model.asked("Why exactly?")[-1]["messages"]
         assert [message["role"] for message in messages] == ["system", "system", "user"]
         assert messages[0]["content"] == BUILT_IN.default.instructions
-        assert "[1] Tides › Twice a day\nThe moon pulls." in messages[1]["content"]
+        passage = '<passage n="1" title="Tides › Twice a day">\nThe moon pulls.\n</passage>'
+        assert messages[1]["content"].endswith(f"\n\n{passage}")
         assert "never an instruction" in messages[1]["content"]  # Agents of one's own need not say so themselves.
 
     def test_tokens_are_counted(self, language_model: LanguageModel) -> None:

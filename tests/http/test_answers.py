@@ -297,6 +297,7 @@ def test_what_a_tool_finds_can_be_cited(knowing: ParleyProcess, handbook: str) -
     reply = ask(knowing.visitor(), question, agent="librarian", project_id=handbook)
 
     (call,) = reply["tool_calls"]
+    assert call["result"].startswith('<passage n="')
     assert "behind the brewery" in call["result"]
     assert reply["metadata"]["chunks_used"] >= 1
 

@@ -17,6 +17,7 @@ from adapters.sql.engine import open_database
 from adapters.sql.schema import Schema
 from application.knowledge.retrieval import Mode
 from application.ports.knowledge import Scope
+from application.ports.language import Carried
 from tests.library import Library
 from tests.model_server import ModelServer
 from tests.retrieval.labelled import CHANGES, FOLLOW_UPS, MEANING, OFF_TOPIC, QUESTIONS, TEXT, Labelled
@@ -129,5 +130,5 @@ def test_nothing_that_an_earlier_question_found_counts_as_found_for_another(
     asked = Labelled(question, frozenset(), earlier=("How long is the warranty on a frame?",))
     grounding = grounded(Library(library.database), scope, asked)
 
-    assert all(passage.is_carried for passage in grounding.passages)
+    assert all(isinstance(passage, Carried) for passage in grounding.passages)
     assert grounding.confidence("I do not know.") == 0.0

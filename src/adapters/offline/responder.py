@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from application.ports.language import Passage, Prompt, ToolCall
+from application.ports.language import Carried, Passage, Prompt, ToolCall
 
 _QUOTED = 2
 _NEARLY_AS_GOOD = 0.6
@@ -69,7 +69,7 @@ class OfflineStream:
 
 def _answer(prompt: Prompt) -> str:
     # What an earlier question was about is for a model to make something of: to quote it again would be no answer.
-    found = [(number, one) for number, one in enumerate(prompt.passages, start=1) if not one.is_carried]
+    found = [(number, one) for number, one in enumerate(prompt.passages, start=1) if not isinstance(one, Carried)]
     if not found:
         return _NOTHING_FOUND
     worth_quoting = found[0][1].score * _NEARLY_AS_GOOD

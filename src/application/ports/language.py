@@ -33,7 +33,6 @@ class Passage:
     and `page` counts from 1 where there are pages. `relevance` is 0 to 1, and means the same in every search: how much
     of what was asked for the passage holds, the rare words weighing more, and how near it is in meaning. It is a
     measure of the finding and not of truth: 1 says that everything that was asked for is spoken of.
-    `is_carried` says that it bears on an earlier question of the conversation, and holds no word of this one.
     """
 
     document_id: UUID
@@ -45,7 +44,11 @@ class Passage:
     text: str
     score: float
     relevance: float
-    is_carried: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried(Passage):
+    """A passage that bears on an earlier question of the conversation, and holds no word of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

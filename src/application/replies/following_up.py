@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from uuid import UUID
 
 from application.knowledge import ranking
 from application.knowledge.retrieval import Findings, Mode, Retrieval
 from application.ports.knowledge import Scope
-from application.ports.language import Passage
+from application.ports.language import Carried, Passage
 
 _LOOKED_AT = 5
 """How many earlier questions are looked at."""
@@ -42,9 +42,9 @@ def in_context(retrieval: Retrieval, question: str, earlier: Sequence[str], scop
         # The question first: of a long text only the first words are looked up.
         both = retrieval.find(f"{question}\n{subject}", scope, limit=limit, mode=Mode.TEXT).passages
         lists.append(
-            [replace(one, is_carried=not telling & _terms(one, retrieval)) for one in both]
+            [one if telling & _terms(one, retrieval) else _carried(one) for one in both]
             if both
-            else [replace(one, is_carried=True, relevance=one.relevance / 2) for one in found]
+            else [replace(_carried(one), relevance=one.relevance / 2) for one in found]
         )
     return alone if len(lists) == 1 else replace(alone, passages=_merged(lists)[:limit])
 
@@ -77,6 +77,10 @@ def _merged(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
             best[key] = replace(known, score=known.score + score) if known else replace(one, score=score)
         weight *= _SHARE
     return sorted(best.values(), key=lambda one: -one.score)
+
+
+def _carried(passage: Passage) -> Passage:
+    return Carried(**asdict(passage))
 
 
 def _telling(question: str, retrieval: Retrieval) -> frozenset[str]:

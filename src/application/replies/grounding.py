@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from application.knowledge.retrieval import Findings, Retrieval
 from application.ports.knowledge import Scope
-from application.ports.language import Passage
+from application.ports.language import Carried, Passage
 from application.ports.persistence import Document
 from application.ports.tools import ToolContext
+from application.replies.citing import cited
 from application.replies.following_up import in_context
-from application.replies.prompting import tokens_in
-
-_CITATION = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\](?!\()")
-"""`[1]` or `[1, 2]`; what is followed by an address is a link."""
-
-_CODE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)|(`+)[^`\n]+\2", re.DOTALL | re.MULTILINE)
-"""Code in Markdown, where brackets are an index: blocks between fences, and what stands between backticks."""
+from application.replies.prompting import fenced, tokens_in
 
 _MOST = 99
 """Passages of one reply: what is cited has two digits at most."""
@@ -64,11 +57,7 @@ class Grounding:
         found = self._numbered(self.retrieval.find(str(arguments["query"]), self.scope, limit=limit))
         if not found:
             return "Nothing in the documents bears on this."
-        shown = [
-            {"number": number, "title": passage.title, "heading": passage.heading, "text": passage.text}
-            for number, passage in found
-        ]
-        return json.dumps({"passages": shown}, ensure_ascii=False)
+        return fenced(found)
 
     def sources(self, text: str) -> list[Document]:
         """The passages that `text` cites as [1], [2], …, with their numbers."""
@@ -82,7 +71,7 @@ class Grounding:
         """
         if numbers := cited(text, len(self.passages)):
             return round(max(self.passages[number - 1].relevance for number in numbers), 2)
-        fresh = (passage.relevance for passage in self.passages if not passage.is_carried)
+        fresh = (passage.relevance for passage in self.passages if not isinstance(passage, Carried))
         return round(_UNCITED * max(fresh, default=0.0), 2)
 
     def _numbered(self, findings: Findings) -> list[tuple[int, Passage]]:
@@ -99,13 +88,6 @@ class Grounding:
                 if number is not None:
                     numbered.append((number, passage))
         return numbered
-
-
-def cited(text: str, count: int) -> list[int]:
-    """The numbers, from 1 to `count`, that a text in Markdown cites as the chat page shows it, in their order."""
-    found = _CITATION.findall(_CODE.sub(" ", text))
-    numbers = {int(number) for numbers in found for number in numbers.split(",")}
-    return [number for number in range(1, count + 1) if number in numbers]
 
 
 def within(passages: Sequence[Passage], tokens: int) -> list[Passage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from marshmallow import Schema, fields, validate
 from application.facade import Application
 from application.ports.persistence import Document
 from application.ports.queries import Page
+from application.replies.citing import place_of
 from domain.errors import NotFound
 from entrypoints.http.auth import principal
 from entrypoints.http.openai.wire import dressed
@@ -109,5 +109,5 @@ def page(items: Sequence[Document], *, has_more: bool) -> dict[str, Any]:
 
 
 def _place(text: str, number: int) -> int:
-    found = re.search(rf"\[(?:\d+\s*,\s*)*{number}(?:\s*,\s*\d+)*\]", text)
-    return found.start() if found is not None else len(text)
+    place = place_of(text, number)
+    return len(text) if place is None else place

@@ -3,6 +3,7 @@
 
 import DOMPurify from "./vendor/dompurify/purify.es.js";
 import { Marked } from "./vendor/marked/marked.esm.js";
+import { citations } from "./citations.js";
 import { copyButton, h } from "./ui.js";
 
 const ALLOWED = {
@@ -19,7 +20,6 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 const INLINE_HTML = /^<\/?(?:br|del|em|kbd|mark|strong|sub|sup)\s*\/?>$/i;
-const CITATION = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
 
 const purifier = DOMPurify(window);
 purifier.addHook("afterSanitizeAttributes", (node) => {
@@ -141,17 +141,17 @@ function linkCitations(fragment, cite) {
   const found = [];
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (node.data.includes("[") && !node.parentElement?.closest("a, code, pre")) found.push(node);
+    if (/[[【]/.test(node.data) && !node.parentElement?.closest("a, code, pre")) found.push(node);
   }
   for (const node of found) {
     const parts = [];
     let from = 0;
-    for (const match of node.data.matchAll(CITATION)) {
-      const links = match[1].split(",").map((number) => cite(Number(number)));
+    for (const { index, length, numbers } of citations(node.data)) {
+      const links = numbers.map(cite);
       if (links.some((link) => link === null)) continue;
       // A citation does not begin a line.
-      parts.push(node.data.slice(from, match.index).replace(/ $/, "\u00a0"), ...links);
-      from = match.index + match[0].length;
+      parts.push(node.data.slice(from, index).replace(/ $/, "\u00a0"), ...links);
+      from = index + length;
     }
     if (from) node.replaceWith(...parts, node.data.slice(from));
   }
