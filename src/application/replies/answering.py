@@ -236,8 +236,7 @@ class Answering:
         self.sources = self._grounding.sources(self._voice.text)
         self.metadata |= self._meter.metadata
         self.metadata["chunks_used"] = len(self._grounding.passages)
-        if self._grounding.scope.projects:
-            self.metadata["confidence"] = self._grounding.confidence(self._voice.text)
+        self.metadata["confidence"] = self._grounding.confidence(self._voice.text)
         if failure is not None:
             status = ReplyStatus.TIMED_OUT if failure.slug == "model_timeout" else ReplyStatus.FAILED
             return outcome_of(status, failure.slug, failure.message)

@@ -28,6 +28,9 @@ REUSABLE_TOOLS = frozenset({"search_knowledge"})
 class Answers:
     """The region `answers`: keyed by the agent, its model, what can be found in the asker's scope, and the question.
 
+    And by the `settings` that shape an answer beside these: after a change of them, what a cache that outlives the
+    process has kept is no answer any more.
+
     Only a first question has an answer here, one that was told nothing else of who asks: whoever may see the same
     documents and asks the same is given the same. Of those who ask at once, one is answered by the model and the
     others follow that answer word by word.
@@ -36,6 +39,7 @@ class Answers:
     caches: Caches
     log: ReplyLog
     model: str
+    settings: Mapping[str, object]
 
     def key(self, reply: Reply, agent: Agent, history: Sequence[Message], context: object, scope: Scope) -> str | None:
         """What the answer would be kept under; None for all but first questions without personal context.
@@ -45,7 +49,7 @@ class Answers:
         if len(history) != 1 or history[0].position != 1 or context or reply.version != 1:
             return None
         profile = asdict(agent) | {"model": agent.model or self.model, "knowledge": None}
-        return f"{agent.name}:{key_of(profile, scope.key, history[0].content)}"
+        return f"{agent.name}:{key_of(profile, self.settings, scope.key, history[0].content)}"
 
     def kept(self, key: str) -> Document | None:
         """`{text, sources, tool_calls, metadata}` of the answer that was given."""

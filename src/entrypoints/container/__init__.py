@@ -254,7 +254,9 @@ class Container(containers.DeclarativeContainer):
     )
     reset_session = providers.Singleton(ResetSessionHandler, start_work, clock, agents, lifetime)
     pace = providers.Factory(Pace, timeout=settings.provided.reply_timeout, idle_timeout=settings.provided.idle_timeout)
-    answers = providers.Singleton(Answers, caches, reply_log, settings.provided.model)
+    answers = providers.Singleton(
+        Answers, caches, reply_log, settings.provided.model, providers.Callable(answering.answer_settings, settings)
+    )
     desk = providers.Factory(
         Desk,
         start_work,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from adapters.toml.agents import AgentsFile, read_agents_file
 from adapters.tools.current_time import CURRENT_TIME
 from adapters.tools.plugins import plugin_tools
@@ -24,3 +26,15 @@ def agents_file(settings: Settings, toolbox: Toolbox) -> AgentsFile:
         return read_agents_file(settings.agents_file, toolbox.names)
     except Misconfigured as wrong:
         raise SettingError(f"PARLEY_AGENTS_FILE: {wrong.message}") from None
+
+
+def answer_settings(settings: Settings) -> dict[str, object]:
+    """What shapes every agent's answers: an answer that was given under other settings is not given again."""
+    return {
+        "version": version("parley"),
+        "server": settings.openai_base_url,
+        "embeddings": [*settings.embedding_server[:1], settings.embedding_model, settings.embedding_dimensions],
+        "floor": settings.embedding_floor,
+        "passages": settings.limits.passages,
+        "passage_tokens": settings.limits.passage_tokens,
+    }
