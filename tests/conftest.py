@@ -26,6 +26,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"Answered: {answered}")
         if retrieved := dict(passed.user_properties).get("retrieved"):
             terminalreporter.write_line(f"Retrieved: {retrieved}")
+        if followed := dict(passed.user_properties).get("followed"):
+            terminalreporter.write_line(f"Followed: {followed}")
         if fuzzed := dict(passed.user_properties).get("fuzzed"):
             terminalreporter.write_line(f"Schemathesis: {fuzzed}")
 
