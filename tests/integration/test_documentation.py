@@ -12,6 +12,7 @@ import pytest
 from adapters.sql.engine import open_database
 from adapters.sql.schema import Schema
 from application.ports.parsing import WITHIN
+from application.replies.following_up import in_context
 from tests.library import Library
 from tests.parley_process import running
 from tests.servers import a_postgres_database
@@ -198,6 +199,15 @@ def test_the_first_passage_answers_a_question_about_parley(library: Library, que
 
     assert found, "nothing was found"
     assert _answers(question, found[0].heading or found[0].title), found[0].heading
+
+
+def test_what_a_question_says_by_itself_comes_before_what_the_earlier_ones_were_about(library: Library) -> None:
+    earlier = ["Does it support RS256 and JWKS?", "How do I use Keycloak?"]
+
+    found = in_context(library.retrieval, "How do I rotate a secret?", earlier, library.scope(), limit=4)
+
+    assert _answers("How do I rotate a secret?", found.passages[0].heading)
+    assert any("RS256" in passage.heading for passage in found.passages)
 
 
 @pytest.mark.parametrize("question", _UNANSWERED)

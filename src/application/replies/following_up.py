@@ -21,6 +21,9 @@ _SUBJECTS = 2
 _ABOUT = 0.3
 """The relevance from which on a question is about something in the documents, and not `Thanks!`."""
 
+_WHOLE = 0.6
+"""The relevance from which on a question says by itself what it is about: what it finds best comes first."""
+
 _SHARE = 0.5
 """What a place in the list of an earlier question counts, of the same place in the list of the one after it."""
 
@@ -46,7 +49,13 @@ def in_context(retrieval: Retrieval, question: str, earlier: Sequence[str], scop
             if both
             else [replace(_carried(one), relevance=one.relevance / 2) for one in found]
         )
-    return alone if len(lists) == 1 else replace(alone, passages=_merged(lists)[:limit])
+    if len(lists) == 1:
+        return alone
+    merged = _merged(lists)
+    if alone.passages and alone.passages[0].relevance >= _WHOLE:
+        best = _identity(alone.passages[0])
+        merged.sort(key=lambda one: _identity(one) != best)
+    return replace(alone, passages=merged[:limit])
 
 
 def _subjects(
@@ -71,12 +80,16 @@ def _merged(lists: Sequence[Sequence[Passage]]) -> list[Passage]:
     weight = 1.0
     for passages in lists:
         for place, one in enumerate(passages):
-            key = one.document_id, one.text
+            key = _identity(one)
             score = weight / (2 + place)
             known = best.get(key)
             best[key] = replace(known, score=known.score + score) if known else replace(one, score=score)
         weight *= _SHARE
     return sorted(best.values(), key=lambda one: -one.score)
+
+
+def _identity(passage: Passage) -> tuple[UUID, str]:
+    return passage.document_id, passage.text
 
 
 def _carried(passage: Passage) -> Passage:
