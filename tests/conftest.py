@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from adapters.sql.engine import Database, open_database
@@ -13,6 +15,10 @@ from tests.installation import installed, production
 from tests.model_server import MODEL, ModelServer, model_server
 from tests.parley_process import Client, ParleyProcess, running
 from tests.servers import a_postgres_database, report
+
+# A run that fails fails again. HYPOTHESIS_PROFILE=default looks at other examples each time.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

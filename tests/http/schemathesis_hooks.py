@@ -15,6 +15,9 @@ _THINGS: dict[str, list[str]] = json.loads(os.environ["PARLEY_THINGS"])
 
 _KEYS = count()
 
+_SHORT = 20
+"""Characters of a name that is refused at most because there is no agent called so."""
+
 _UNSAYABLE = (
     "Was used before, for another request.",
     "Send the visitor's token, or come with its cookie.",
@@ -95,6 +98,6 @@ def error_code_conformance(ctx: Any, response: Any, case: Any) -> None:
 def _with_agent(members: Any) -> Any:
     if isinstance(members, dict):
         for name in "agent", "context_type":
-            if isinstance(members.get(name), str):
-                members[name] = "general"
+            if isinstance(given := members.get(name), str) and 0 < len(given) <= _SHORT:
+                members[name] = "general"  # What is to be refused as too short or too long stays so.
     return members

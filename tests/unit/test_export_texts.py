@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pypdf
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -38,6 +38,7 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(_PIECES, max_size=8).map("\n".join))
+@example("*\n   ```\n```")
 def test_whatever_a_message_begins_ends_with_it(text: str) -> None:
     for kept in (closed(text), quoted(text)):
         tokens = MarkdownIt("commonmark").enable("table").parse(f"{kept}\n\n## Next\n")

@@ -45,11 +45,11 @@ def closed(text: str) -> str:
     for line in text.splitlines():
         if fence is not None:
             marker, indent = fence
+            if indent and line.strip() and not line.startswith(" " * indent):
+                return quoted(text)  # It may have been a list's, and may have ended with that.
             ended = re.fullmatch(r" {0,3}(`{3,}|~{3,})[ \t]*", line)
             if ended is not None and ended[1].startswith(marker):
                 fence = None
-            elif indent and line.strip() and not line.startswith(" " * indent):
-                return quoted(text)  # It may have been a list's, and may have ended with that.
         elif begun := _FENCE.match(line):
             fence = (begun[2], len(begun[1]))
         elif line.lstrip().startswith("<") or _WITHIN.match(line):
