@@ -96,7 +96,7 @@ def print_table(
         cells = [row[place] for row in rows]
         is_text = any(isinstance(cell, str) and len(cell) > 20 for cell in cells)
         is_number = any(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
-        least = max(_LEAST if is_text else max((cell_len(shown(cell)) for cell in cells), default=0), cell_len(name))
+        least = max(_LEAST if is_text else max((cell_len(_cell(cell)) for cell in cells), default=0), cell_len(name))
         needed += least
         table.add_column(name, no_wrap=not is_text, justify="right" if is_number else "left", min_width=least)
     for row in rows:
